@@ -1,0 +1,2 @@
+// Package match finds all patterns of all inspectors in one pass over a text.
+package match

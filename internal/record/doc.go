@@ -1,0 +1,2 @@
+// Package record keeps the tamper-evident log.
+package record
