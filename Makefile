@@ -1,0 +1,36 @@
+# make test is what CI runs. Each target works alone.
+.PHONY: build test format vet staticcheck race fuzz bench man
+
+FUZZTIME ?= 4s
+export GOTOOLCHAIN = local
+
+build:
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o outvet ./cmd/outvet
+
+test: format vet staticcheck race fuzz
+
+format:
+	@bad=$$(gofmt -l call cmd internal test *.go); test -z "$$bad" || { echo "not formatted: $$bad"; exit 1; }
+
+vet:
+	go vet ./...
+
+staticcheck:
+	go tool -modfile=tools/go.mod staticcheck ./...
+
+race:
+	go test -race -timeout 10m ./...
+
+# Every fuzz target for a short while; a longer run: make fuzz FUZZTIME=5m
+fuzz:
+	@set -e; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' internal call); do \
+		for name in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
+			go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file); \
+		done; \
+	done
+
+bench:
+	go test -run '^$$' -bench . -benchmem ./...
+
+man: build
+	./outvet man --dir doc/man

@@ -1,0 +1,231 @@
+// Package flow runs the scripts of this folder: a policy, traffic of real
+// clients and the expected record, against the real binary.
+//
+// Beside testscript's own commands a script has:
+//
+//	origin            starts the servers that stand for the internet; what they
+//	                  receive is appended to $WORK/origin.log
+//	serve [ARG…]      starts outvet serve with state in $WORK/state; sets PROXY,
+//	                  CONSOLE, CA and TOKEN
+//	stop [kill]       ends it by SIGTERM (exit code 0 expected) or SIGKILL;
+//	                  its output is in serve.out and serve.err
+//	hup               sends it SIGHUP
+//	wait-for FILE RE  waits until FILE matches RE, 10 s at most
+//	record [EXPR]     prints the records that match, one a line of JSON
+//	go-client ARG…    METHOD URL [BODY] by Go's own client through the proxy
+package flow
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// binary is where TestMain built outvet.
+var binary string
+
+func TestMain(m *testing.M) { os.Exit(build(m)) }
+
+func build(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "outvet-flow")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "outvet")
+	cmd := exec.Command("go", "build", "-o", binary, "outvet/cmd/outvet")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "%s%v\n", out, err)
+		return 1
+	}
+	return m.Run()
+}
+
+func TestFlows(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 ".",
+		RequireExplicitExec: true,
+		Setup:               setup,
+		Condition:           condition,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"origin": startOrigin, "serve": serve, "stop": stop, "hup": hup,
+			"wait-for": waitFor, "record": record, "go-client": goClient,
+		},
+	})
+}
+
+func setup(env *testscript.Env) error {
+	env.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+os.Getenv("PATH"))
+	env.Setenv("HOME", env.WorkDir)
+	env.Setenv("STATE", filepath.Join(env.WorkDir, "state"))
+	env.Setenv("GIT_CONFIG_NOSYSTEM", "1")
+	env.Setenv("NO_PROXY", "")
+	env.Values["run"] = &running{}
+	return nil
+}
+
+// condition knows programs that a machine may lack: [prog:git].
+func condition(cond string) (bool, error) {
+	if name, ok := strings.CutPrefix(cond, "prog:"); ok {
+		_, err := exec.LookPath(name)
+		return err == nil, nil
+	}
+	return false, fmt.Errorf("unknown condition %q", cond)
+}
+
+// running is what one script has started.
+type running struct {
+	origin *origin
+	cmd    *exec.Cmd
+}
+
+func of(ts *testscript.TestScript) *running { return ts.Value("run").(*running) }
+
+func startOrigin(ts *testscript.TestScript, _ bool, _ []string) {
+	o, err := newOrigin(ts.MkAbs("origin.log"), ts.MkAbs("repos"))
+	ts.Check(err)
+	ts.Defer(o.Close)
+	of(ts).origin = o
+	ts.Check(os.WriteFile(ts.MkAbs("origin-ca.pem"), o.ca, 0o600))
+	ts.Setenv("HTTPS_PORT", o.httpsPort)
+	ts.Setenv("HTTP_PORT", o.httpPort)
+}
+
+var ready = regexp.MustCompile(`(?m)^ready proxy=(\S+) console=(\S+)$`)
+
+func serve(ts *testscript.TestScript, neg bool, args []string) {
+	o := of(ts).origin
+	all := []string{"serve", "--listen", "127.0.0.1:0", "--console", "127.0.0.1:0", "--state", ts.Getenv("STATE")}
+	if o != nil {
+		all = append(all, "--upstream-ca", ts.MkAbs("origin-ca.pem"),
+			"--connect-to", ":443:127.0.0.1:"+o.httpsPort, "--connect-to", ":80:127.0.0.1:"+o.httpPort)
+	}
+	cmd := exec.Command(binary, append(all, args...)...)
+	cmd.Dir = ts.MkAbs(".")
+	cmd.Env = []string{"HOME=" + ts.Getenv("HOME"), "PATH=" + ts.Getenv("PATH"), "DEPLOY_KEY=" + ts.Getenv("DEPLOY_KEY")}
+	out, err := os.Create(ts.MkAbs("serve.out"))
+	ts.Check(err)
+	errs, err := os.Create(ts.MkAbs("serve.err"))
+	ts.Check(err)
+	cmd.Stdout, cmd.Stderr = out, errs
+	ts.Check(cmd.Start())
+	of(ts).cmd = cmd
+	ts.Defer(func() { cmd.Process.Kill(); cmd.Wait() })
+	for range 200 {
+		b, _ := os.ReadFile(out.Name())
+		if m := ready.FindSubmatch(b); m != nil {
+			setServed(ts, string(m[1]), string(m[2]))
+			return
+		}
+		if exited(cmd) {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	b, _ := os.ReadFile(errs.Name())
+	if !neg {
+		ts.Fatalf("outvet serve did not get ready:\n%s", b)
+	}
+	ts.Logf("%s", b)
+}
+
+// exited reports whether cmd has ended, without waiting for it.
+func exited(cmd *exec.Cmd) bool {
+	var st syscall.WaitStatus
+	pid, err := syscall.Wait4(cmd.Process.Pid, &st, syscall.WNOHANG, nil)
+	return err == nil && pid != 0
+}
+
+func setServed(ts *testscript.TestScript, proxy, console string) {
+	ts.Setenv("PROXY", "http://"+proxy)
+	ts.Setenv("CONSOLE", "http://"+console)
+	ts.Setenv("CA", filepath.Join(ts.Getenv("STATE"), "ca.pem"))
+	token, err := os.ReadFile(filepath.Join(ts.Getenv("STATE"), "token"))
+	ts.Check(err)
+	ts.Setenv("TOKEN", strings.TrimSpace(string(token)))
+}
+
+func stop(ts *testscript.TestScript, _ bool, args []string) {
+	cmd := of(ts).cmd
+	if len(args) == 1 && args[0] == "kill" {
+		ts.Check(cmd.Process.Kill())
+		cmd.Wait()
+		return
+	}
+	ts.Check(cmd.Process.Signal(syscall.SIGTERM))
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	select {
+	case err := <-done:
+		ts.Check(err)
+	case <-time.After(15 * time.Second):
+		ts.Fatalf("outvet serve did not end within 15 s of SIGTERM")
+	}
+}
+
+func hup(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Check(of(ts).cmd.Process.Signal(syscall.SIGHUP))
+}
+
+func waitFor(ts *testscript.TestScript, _ bool, args []string) {
+	re := regexp.MustCompile(args[1])
+	var b []byte
+	for range 100 {
+		if b, _ = os.ReadFile(ts.MkAbs(args[0])); re.Match(b) {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	ts.Fatalf("%s does not match %s:\n%s", args[0], args[1], b)
+}
+
+func record(ts *testscript.TestScript, _ bool, args []string) {
+	time.Sleep(100 * time.Millisecond) // the closed leaf may come after the answer
+	all := append([]string{"log", "search", "--state", ts.Getenv("STATE"), "--json"}, strings.Join(args, " "))
+	ts.Check(ts.Exec(binary, all...))
+}
+
+func goClient(ts *testscript.TestScript, neg bool, args []string) {
+	pem, err := os.ReadFile(ts.Getenv("CA"))
+	ts.Check(err)
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(pem)
+	proxy, err := url.Parse(ts.Getenv("PROXY"))
+	ts.Check(err)
+	tr := &http.Transport{Proxy: http.ProxyURL(proxy), TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}
+	defer tr.CloseIdleConnections()
+	var body io.Reader
+	if len(args) > 2 {
+		body = strings.NewReader(args[2])
+	}
+	req, err := http.NewRequest(args[0], args[1], body)
+	ts.Check(err)
+	res, err := tr.RoundTrip(req)
+	if err != nil {
+		if !neg {
+			ts.Fatalf("%v", err)
+		}
+		return
+	}
+	defer res.Body.Close()
+	var out bytes.Buffer
+	fmt.Fprintf(&out, "%s %s\n", res.Proto, res.Status)
+	io.Copy(&out, res.Body)
+	fmt.Fprintf(ts.Stdout(), "%s\n", out.String())
+}
