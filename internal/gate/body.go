@@ -1,0 +1,220 @@
+package gate
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// bodyDefault is the limit of a body that is held whole, in bytes.
+const bodyDefault = 8 << 20
+
+// A Memory bounds the bytes of bodies that are held at one time, over all
+// calls. A call that finds it spent waits: back-pressure, not refusal.
+type Memory struct {
+	sem *semaphore.Weighted
+	max int64
+}
+
+// NewMemory returns a Memory of max bytes.
+func NewMemory(max int64) *Memory {
+	return &Memory{semaphore.NewWeighted(max), max}
+}
+
+// take waits for n bytes and returns what gives them back.
+func (m *Memory) take(ctx context.Context, n int64) (release func(), err error) {
+	if m == nil || n == 0 {
+		return func() {}, nil
+	}
+	n = min(n, m.max)
+	if err := m.sem.Acquire(ctx, n); err != nil {
+		return nil, fmt.Errorf("wait for memory: %w", err)
+	}
+	return sync.OnceFunc(func() { m.sem.Release(n) }), nil
+}
+
+func (p *Passage) bodyLimit() int64 {
+	if p.g.Limits.Body > 0 {
+		return p.g.Limits.Body
+	}
+	return bodyDefault
+}
+
+// read reads the body up to the limit. rest is not nil if the body goes on, or
+// may: whole is then its beginning.
+func (p *Passage) read() (whole []byte, rest io.Reader, err error) {
+	m, limit := p.m, p.bodyLimit()
+	switch {
+	case m.Body == nil:
+		return nil, nil, nil
+	case m.Endless || m.Length > limit:
+		return nil, m.Body, nil
+	case m.Length >= 0:
+		return p.readExactly(m.Length)
+	}
+	if p.release, err = p.g.Memory.take(p.ctx, limit); err != nil {
+		return nil, nil, err
+	}
+	return p.readPatiently(limit)
+}
+
+func (p *Passage) readExactly(n int64) (whole []byte, rest io.Reader, err error) {
+	if p.release, err = p.g.Memory.take(p.ctx, n); err != nil {
+		return nil, nil, err
+	}
+	whole = make([]byte, n)
+	if got, err := io.ReadFull(p.m.Body, whole); err != nil {
+		return nil, nil, fmt.Errorf("body ends after %d of %d bytes: %w", got, n, err)
+	}
+	return whole, nil, nil
+}
+
+// readPatiently reads a body of unknown length until it ends, reaches limit,
+// or pauses: its sender may then be waiting for an answer to what it sent.
+func (p *Passage) readPatiently(limit int64) (whole []byte, rest io.Reader, err error) {
+	patience := p.g.Patience
+	if patience == 0 {
+		patience = time.Second
+	}
+	src := newChunks(p.ctx, p.m.Body)
+	pause := time.NewTimer(patience)
+	defer pause.Stop()
+	for int64(len(whole)) <= limit {
+		select {
+		case c := <-src.c:
+			whole = append(whole, c.b...)
+			if c.err == io.EOF {
+				return nonNil(whole), nil, nil
+			}
+			if c.err != nil {
+				return nil, nil, fmt.Errorf("body ends after %d bytes: %w", len(whole), c.err)
+			}
+			pause.Reset(patience)
+		case <-pause.C:
+			return whole, src, nil
+		}
+	}
+	return whole, src, nil
+}
+
+func nonNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// A chunk is what one Read gave.
+type chunk struct {
+	b   []byte
+	err error
+}
+
+// chunks reads ahead by one chunk, so that its reader can stop waiting without
+// losing what comes. Its goroutine ends with the source or the call.
+type chunks struct {
+	c    chan chunk
+	left []byte
+	err  error
+}
+
+func newChunks(ctx context.Context, r io.Reader) *chunks {
+	s := &chunks{c: make(chan chunk)}
+	go func() {
+		for {
+			b := make([]byte, 32<<10)
+			n, err := r.Read(b)
+			select {
+			case s.c <- chunk{b[:n], err}:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return s
+}
+
+// Read implements io.Reader.
+func (s *chunks) Read(b []byte) (int, error) {
+	for len(s.left) == 0 {
+		if s.err != nil {
+			return 0, s.err
+		}
+		c := <-s.c
+		s.left, s.err = c.b, c.err
+	}
+	n := copy(b, s.left)
+	s.left = s.left[n:]
+	return n, nil
+}
+
+// A body is what leaves. It counts and digests what is read from it.
+type body struct {
+	// mu lets the call be closed while the transport still reads.
+	mu sync.Mutex
+	r  io.Reader
+	n  int64
+	h  hash.Hash
+}
+
+// hold makes b the body of the message.
+func (p *Passage) hold(b []byte) {
+	p.whole = b
+	p.pass(bytes.NewReader(b))
+	p.m.Length = int64(len(b))
+}
+
+// pass makes r the body of the message.
+func (p *Passage) pass(r io.Reader) {
+	if r == nil {
+		return
+	}
+	p.body = &body{r: r, h: sha256.New()}
+	p.m.Body = p.body
+}
+
+var errClosed = errors.New("gate: the call is over")
+
+// Read implements io.Reader.
+func (b *body) Read(buf []byte) (int, error) {
+	b.mu.Lock()
+	r := b.r
+	b.mu.Unlock()
+	if r == nil {
+		return 0, errClosed
+	}
+	n, err := r.Read(buf) // not under the lock: it may wait for the client
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.r == nil {
+		return 0, errClosed // what is read after the record was closed does not leave
+	}
+	b.n += int64(n)
+	b.h.Write(buf[:n])
+	return n, err
+}
+
+// Close implements io.Closer. The gate closes the message, not the transport.
+func (b *body) Close() error { return nil }
+
+// sum ends the body and returns how much of it was read and its SHA-256.
+func (b *body) sum() (int64, []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.r = nil
+	if b.n == 0 {
+		return 0, nil
+	}
+	return b.n, b.h.Sum(nil)
+}

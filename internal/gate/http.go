@@ -1,0 +1,66 @@
+package gate
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"outvet/call"
+	"outvet/internal/forward"
+	"outvet/internal/payload"
+)
+
+// HTTP describes an HTTP request as a call and its payload: the one way in
+// which every listener, the check API and policy tests see a request. u is
+// absolute; header holds end-to-end fields only and is edited in place. The
+// error says what is wrong with the URL.
+func HTTP(method string, u *url.URL, header http.Header, body io.Reader, length int64) (*call.Call, *payload.Message, error) {
+	if u.User != nil {
+		return nil, nil, fmt.Errorf("url %q: user information is not allowed in a target", u.Redacted())
+	}
+	host, port, err := hostPort(u)
+	if err != nil {
+		return nil, nil, err
+	}
+	c := &call.Call{
+		Dest: call.Dest{Scheme: u.Scheme, Host: host, Port: port},
+		Op:   call.Op{Protocol: "http", Method: method, Target: targetPath(u)},
+	}
+	m := &payload.Message{Host: u.Hostname(), Target: u.RequestURI(), Header: header, Body: body, Length: length}
+	if ct := header.Get("Content-Type"); strings.HasPrefix(ct, "application/grpc") {
+		c.Op.Protocol, m.Endless = "grpc", true
+	}
+	return c, m, nil
+}
+
+func targetPath(u *url.URL) string {
+	if p := u.EscapedPath(); p != "" {
+		return p
+	}
+	return "/"
+}
+
+// hostPort returns the canonical host and the port of u.
+func hostPort(u *url.URL) (host string, port uint16, err error) {
+	if host, err = forward.CanonicalHost(u.Hostname()); err != nil {
+		return "", 0, fmt.Errorf("url %q: %w", u.Redacted(), err)
+	}
+	switch p := u.Port(); {
+	case p != "":
+		n, err := strconv.ParseUint(p, 10, 16)
+		if err != nil || n == 0 {
+			return "", 0, fmt.Errorf("url %q: port %q is not a number from 1 to 65535", u.Redacted(), p)
+		}
+		port = uint16(n)
+	case u.Scheme == "https" || u.Scheme == "wss":
+		port = 443
+	case u.Scheme == "http" || u.Scheme == "ws":
+		port = 80
+	default:
+		return "", 0, fmt.Errorf("url %q: scheme %q is not http or https", u.Redacted(), u.Scheme)
+	}
+	return host, port, nil
+}

@@ -1,0 +1,61 @@
+package gate
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"outvet/call"
+	"outvet/internal/inspect"
+	"outvet/internal/policy"
+	"outvet/internal/session"
+)
+
+// A nowhere log takes everything and keeps nothing.
+type nowhere struct{}
+
+func (nowhere) Write(*call.Record) error { return nil }
+
+// Judge returns a judge that decides by the gate itself, with the inspectors
+// that build gives for a policy, and records nothing.
+func Judge(build func(*policy.Policy) (*inspect.Set, error)) policy.Judge {
+	var last *policy.Policy
+	var set *inspect.Set
+	return func(ctx context.Context, p *policy.Policy, r policy.Request) (call.Decision, error) {
+		if p != last {
+			s, err := build(p)
+			if err != nil {
+				return call.Decision{}, err
+			}
+			last, set = p, s
+		}
+		g := &Gate{Sessions: &session.Table{}, Log: nowhere{}}
+		g.rules.Store(&rules{p, set})
+		return g.Try(ctx, r)
+	}
+}
+
+// Try decides r as Open would and closes it at once. Nothing is sent.
+func (g *Gate) Try(ctx context.Context, r policy.Request) (call.Decision, error) {
+	u, err := url.Parse(r.URL)
+	if err != nil {
+		return call.Decision{}, fmt.Errorf("url %q: %w", r.URL, err)
+	}
+	h := http.Header{}
+	for _, f := range r.Header {
+		h.Add(f[0], f[1])
+	}
+	c, m, err := HTTP(r.Method, u, h, strings.NewReader(r.Body), int64(len(r.Body)))
+	if err != nil {
+		return call.Decision{}, err
+	}
+	if r.Body == "" {
+		m.Body = nil
+	}
+	c.Listener, c.Caller = "api", r.Caller
+	p := g.Open(ctx, c, m)
+	d := p.decided
+	return d, p.Close(call.Outcome{})
+}

@@ -1,0 +1,231 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"outvet/call"
+	"outvet/internal/forward"
+	"outvet/internal/payload"
+)
+
+// A Passage is one call on its way through. It must be closed. The embedded
+// Decision is the one to enforce: in observe mode it allows what the policy
+// would have refused, and the records say so. A Passage belongs to one
+// goroutine, except that its Body and Frame may be read and called by another.
+type Passage struct {
+	call.Decision
+
+	g     *Gate
+	c     *call.Call
+	m     *payload.Message
+	ctx   context.Context
+	start time.Time
+
+	// mu guards what windows and frames change while the call is under way.
+	mu      sync.Mutex
+	decided call.Decision // as policy said it
+	changed bool          // decided differs from what the decided record says
+	stopped *Stopped
+
+	target, host string // as they may stand in the record
+	inspect      time.Duration
+	late         bool // the decided record could not be written
+	done         bool
+	body         *body
+	release      func() // gives memory back
+	whole        []byte
+}
+
+// A Stopped is the error of a Body or Frame that policy refused under way.
+type Stopped struct{ Decision call.Decision }
+
+func (s *Stopped) Error() string {
+	return "gate: stopped by rule " + s.Decision.Rule
+}
+
+// decide fills p.decided and makes the edits in p.m.
+func (p *Passage) decide(r *rules) {
+	defer func() {
+		if v := recover(); v != nil {
+			p.fault("judge the request", fmt.Errorf("panic: %v", v))
+		}
+	}()
+	d := &p.decided
+	d.Policy = r.policy.Digest()
+	p.c.Sent = p.m.Length
+	if p.m.Body == nil {
+		p.c.Sent = 0
+	}
+	why := p.g.Sessions.Touch(&p.c.Caller, p.start)
+	if why != "" {
+		*d = call.Decision{Verdict: call.Block, Rule: call.RuleQuarantine, Code: "quarantined", Policy: d.Policy,
+			Reason: "This session is quarantined and cannot make calls: " + why}
+	}
+	if why != "" || r.policy.Head(p.c, d) {
+		p.readHead(r)
+		return
+	}
+	if !r.set.Wanted(r.policy.Wants) {
+		p.readHead(r)
+		r.policy.Decide(p.c, d)
+		p.apply(nil, nil)
+		p.pass(p.m.Body)
+		return
+	}
+	p.readAll(r)
+}
+
+// readHead inspects target and header alone, so that what is found there stays
+// out of the record, although the payload does not matter to the decision.
+func (p *Passage) readHead(r *rules) {
+	content := payload.Decode(p.m, nil, p.g.Limits)
+	defer content.Release()
+	p.find(r, content, everything)
+}
+
+func everything(string) bool { return true }
+
+// find runs the inspectors over content and adds what they found to the
+// decision. It reports false when one of them failed.
+func (p *Passage) find(r *rules, content *payload.Content, wants func(string) bool) bool {
+	begin := time.Now()
+	found, err := r.set.Run(p.ctx, p.c, content, wants)
+	p.inspect += time.Since(begin)
+	p.decided.Findings = append(p.decided.Findings, found...)
+	p.decided.Uninspected = append(p.decided.Uninspected, content.Uninspected...)
+	if len(found) > 0 {
+		p.target, p.host = content.Redacted(p.target, p.host, found)
+	}
+	if err != nil {
+		p.target = "[unread]" // it may hold what the failed inspector would have found
+		p.fault("inspect the request", err)
+		return false
+	}
+	return true
+}
+
+// readAll reads the body, whole or its first window, and decides.
+func (p *Passage) readAll(r *rules) {
+	whole, rest, err := p.read()
+	if err != nil {
+		p.fault("read the request body", err)
+		return
+	}
+	if rest != nil {
+		p.openStream(r, rest, whole)
+		return
+	}
+	if p.m.Body != nil {
+		p.c.Sent = int64(len(whole))
+	}
+	begin := time.Now()
+	content := payload.Decode(p.m, whole, p.g.Limits)
+	defer content.Release()
+	p.inspect += time.Since(begin)
+	if !p.find(r, content, r.policy.Wants) {
+		return
+	}
+	r.policy.Decide(p.c, &p.decided)
+	p.apply(content, whole)
+}
+
+// apply makes the edits of an allowing decision.
+func (p *Passage) apply(content *payload.Content, whole []byte) {
+	d := &p.decided
+	had := p.m.Body != nil
+	if len(d.Edits) > 0 && d.Verdict == call.Allow && !d.Observed {
+		if content == nil {
+			content = payload.Decode(p.m, nil, p.g.Limits)
+			defer content.Release()
+		}
+		edited, err := content.Apply(p.m, whole, d.Edits)
+		if err != nil {
+			p.fault("make the edits that policy asks for", err)
+			return
+		}
+		whole = edited
+	}
+	if content != nil && had && whole != nil {
+		p.hold(whole)
+	}
+}
+
+// quarantined makes the call that stops its session a refused one.
+func (p *Passage) quarantined() {
+	if p.decided.Verdict != call.Block {
+		p.decided.Verdict = call.Block
+		p.decided.Code = "quarantined"
+	}
+}
+
+// enforce sets the decision that the listener acts on.
+func (p *Passage) enforce() {
+	p.Decision = p.decided
+	if p.Observed {
+		p.Verdict, p.Edits = call.Allow, nil
+	}
+}
+
+// Stopped returns the decision that stopped the call under way, or nil.
+func (p *Passage) Stopped() *Stopped {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stopped
+}
+
+// Prohibited makes the call a refused one because the address that its name
+// resolved to is not to be reached: the guard of the decision says so, which
+// could be applied only after the decision admitted the look-up.
+func (p *Passage) Prohibited(r *forward.Refused) call.Decision {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d := &p.decided
+	d.Verdict, d.Rule, d.Code, d.Observed = call.Block, r.Rule, "destination_ip_prohibited", false
+	d.Reason = fmt.Sprintf("%s resolves to an address that may not be reached from here (%s).", p.host, r.Why)
+	p.changed = true
+	p.Decision = *d
+	return *d
+}
+
+// Rewind returns the body from its start, for a second try on another
+// connection. ok is false when the body is not held whole.
+func (p *Passage) Rewind() (again io.ReadCloser, ok bool) {
+	if p.whole == nil {
+		return nil, false
+	}
+	p.hold(p.whole)
+	return p.body, true
+}
+
+// Close writes the closed record. Only the first Close counts. An error says
+// that the log did not take it; the gate keeps the record and tries again with
+// the next.
+func (p *Passage) Close(o call.Outcome) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.done {
+		return nil
+	}
+	p.done = true
+	if p.release != nil {
+		p.release()
+	}
+	r := p.closed(o)
+	if p.late {
+		return p.g.late.add(p.g, p.decidedRecord(), r)
+	}
+	if err := p.g.late.flush(p.g); err != nil {
+		return errors.Join(err, p.g.late.add(p.g, r))
+	}
+	if err := p.g.Log.Write(r); err != nil {
+		p.g.warn("could not record the end of a call", err)
+		return p.g.late.add(p.g, r)
+	}
+	p.g.tell(r)
+	return nil
+}
