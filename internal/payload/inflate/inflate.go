@@ -17,8 +17,12 @@ const (
 	maxWindow  = 8 << 20 // RFC 9659 §3
 )
 
-// ErrRatio says that a body expands more than it may.
-var ErrRatio = errors.New("inflate: decompressed size exceeds the ratio")
+var (
+	// ErrRatio says that a body expands more than it may.
+	ErrRatio = errors.New("inflate: decompressed size exceeds the ratio")
+	// ErrSize says that a body is larger than it may be.
+	ErrSize = errors.New("inflate: decompressed size exceeds the cap")
+)
 
 var (
 	errTrailing  = errors.New("bytes after the end")
@@ -41,25 +45,22 @@ func Whole(coding string, body []byte, maxBytes, maxRatio int) (out []byte, cut 
 		return body, false, nil
 	}
 	size := min(4*len(body)+512, max(maxBytes, 0))
-	out, cut = fill(make([]byte, 0, size), codings, body, maxBytes, maxRatio)
-	return out, cut, nil
+	out, err = fill(make([]byte, 0, size), codings, body, maxBytes, maxRatio)
+	return out, err != nil, nil
 }
 
-// Append is Whole that appends to dst. maxBytes bounds what it appends.
-func Append(dst []byte, coding string, body []byte, maxBytes, maxRatio int) (out []byte, cut bool, err error) {
+// Append is Whole that appends to dst, at most maxBytes, and says why it ended
+// early: ErrSize or ErrRatio for a cap, any other error for damage or an unknown
+// coding.
+func Append(dst []byte, coding string, body []byte, maxBytes, maxRatio int) ([]byte, error) {
 	codings, err := parse(coding)
 	if err != nil {
-		return dst, false, err
+		return dst, err
 	}
-	if len(codings) == 0 {
-		n := min(len(body), max(maxBytes, 0))
-		return append(dst, body[:n]...), n < len(body), nil
-	}
-	out, cut = fill(dst, codings, body, maxBytes, maxRatio)
-	return out, cut, nil
+	return fill(dst, codings, body, maxBytes, maxRatio)
 }
 
-func fill(dst []byte, codings []string, body []byte, maxBytes, maxRatio int) (out []byte, cut bool) {
+func fill(dst []byte, codings []string, body []byte, maxBytes, maxRatio int) ([]byte, error) {
 	s := newStream(codings, bytes.NewReader(body), maxRatio)
 	defer s.Close()
 	room := max(maxBytes, 0)
@@ -74,11 +75,14 @@ func fill(dst []byte, codings []string, body []byte, maxBytes, maxRatio int) (ou
 		}
 		n, err := s.Read(p)
 		if n > room {
-			return dst[:len(dst)+room], true
+			return dst[:len(dst)+room], ErrSize
 		}
 		dst, room = dst[:len(dst)+n], room-n
+		if err == io.EOF {
+			return dst, nil
+		}
 		if err != nil {
-			return dst, err != io.EOF
+			return dst, err
 		}
 	}
 }

@@ -1,20 +1,83 @@
-// Package layer finds and opens encoded runs in a text, one layer at a time.
 package layer
+
+import "sync"
 
 // A Layer is one encoded run of a text and what it holds.
 type Layer struct {
-	Name       string // base64, hex, base32, percent, escape, entity, gzip, zlib, zstd, br, fold
+	Name       string // as in the package documentation
 	Start, End int    // the encoded run in the text it was found in
 	Text       []byte // decoded; valid only during the call of emit
-	Cut        bool   // the run holds more than was decoded (a cap was reached)
+	Cut        bool   // the run holds more than was decoded (a cap was reached, or it is damaged)
 }
 
 // Caps bound one Find.
 type Caps struct {
-	Ratio int // of decompressed to compressed size, once over 1 MiB
+	Ratio int // of decompressed to compressed size, once over 1 MiB; 0 is inflate.DefaultRatio
 	Bytes int // decoded bytes of all layers of this Find together
 }
 
 // Find calls emit for every layer that stands directly in text. Text need not
 // be valid UTF-8, nor is what is emitted. It reports whether a cap cut it short.
-func Find(text []byte, caps Caps, emit func(Layer)) (cut bool) { panic("not written") }
+// emit may call Find. Find is safe for concurrent use.
+func Find(text []byte, caps Caps, emit func(Layer)) (cut bool) {
+	f := finders.Get().(*finder)
+	f.caps, f.room, f.cut, f.emit = caps, max(caps.Bytes, 0), false, emit
+	f.find(text)
+	cut = f.cut
+	f.emit = nil
+	f.trim()
+	finders.Put(f)
+	return cut
+}
+
+// A finder is the working memory of one Find.
+type finder struct {
+	caps Caps
+	room int // bytes that may still be emitted
+	cut  bool
+	emit func(Layer)
+
+	out   []byte // what is emitted
+	bytes []byte // a decoded candidate
+	small []byte // one decoded escape
+	run   []byte // a run of several lines, joined
+	lines []line // where its lines stand
+}
+
+var finders = sync.Pool{New: func() any { return new(finder) }}
+
+// keep is the memory that a finder may hold while it is idle.
+const keep = 1 << 20
+
+func (f *finder) trim() {
+	if cap(f.out)+cap(f.bytes)+cap(f.run) > keep {
+		*f = finder{}
+	}
+}
+
+func (f *finder) find(text []byte) {
+	f.runs(text)
+	f.pairs(text)
+	f.rewrite(percent, text)
+	f.rewrite(backslash, text)
+	f.rewrite(entity, text)
+	f.rewrite(quoted, text)
+	f.wide(text)
+	f.compressed(text)
+	f.fold(text)
+}
+
+// give emits text[start:end], which holds b, or as much of b as there is room for.
+func (f *finder) give(name string, start, end int, b []byte, cut bool) {
+	if len(b) == 0 && !cut {
+		return
+	}
+	if len(b) > f.room {
+		b, cut = b[:f.room], true
+	}
+	f.room -= len(b)
+	f.cut = f.cut || cut
+	if len(b) > 0 {
+		f.emit(Layer{Name: name, Start: start, End: end, Text: b, Cut: cut})
+	}
+}

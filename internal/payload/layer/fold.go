@@ -1,0 +1,3 @@
+package layer
+
+func (f *finder) fold(text []byte) {}

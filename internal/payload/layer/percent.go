@@ -1,0 +1,55 @@
+package layer
+
+import "unicode/utf8"
+
+// percent is the encoding of URLs (RFC 3986 §2.1), with the %uXXXX that
+// browsers once wrote. '+' stays: a form parser owns it.
+var percent = &escape{name: "percent", lead: '%', read: readPercent}
+
+func readPercent(dst, b []byte, i int) ([]byte, int, int) {
+	if i+6 <= len(b) && b[i+1]|0x20 == 'u' {
+		if r, ok := hexValue(b[i+2 : i+6]); ok {
+			return utf8.AppendRune(dst, rune(r)), 6, strong
+		}
+	}
+	if !pairAt(b, i+1) {
+		return dst, 0, 0
+	}
+	c := digit(b[i+1])<<4 | digit(b[i+2])
+	weight := weak
+	switch {
+	case class[c]&inText != 0:
+		weight = strong
+	case c >= 0x80:
+		weight = medium
+	}
+	return append(dst, c), 3, weight
+}
+
+// quoted is quoted-printable (RFC 2045 §6.7).
+var quoted = &escape{name: "quoted", lead: '=', read: readQuoted}
+
+func readQuoted(dst, b []byte, i int) ([]byte, int, int) {
+	if pairAt(b, i+1) {
+		c := digit(b[i+1])<<4 | digit(b[i+2])
+		weight := weak
+		switch {
+		case c == '=':
+			weight = strong // what says that this is quoted-printable
+		case class[c]&inText != 0, c >= 0x80:
+			weight = light
+		}
+		return append(dst, c), 3, weight
+	}
+	k := i + 1
+	if k < len(b) && b[k] == '\r' {
+		k++
+	}
+	if k+1 >= len(b) || b[k] != '\n' || class[b[k+1]]&inSpace != 0 || i == 0 || b[i-1] == '=' {
+		return dst, 0, 0
+	}
+	if class[b[i-1]]&inSpace != 0 {
+		return dst, k + 1 - i, light // it splits no word
+	}
+	return dst, k + 1 - i, strong
+}

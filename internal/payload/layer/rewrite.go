@@ -1,0 +1,88 @@
+package layer
+
+import "bytes"
+
+// An escape is an encoding of single characters.
+type escape struct {
+	name string
+	lead byte // with which each begins
+	// read decodes what begins at b[i], a lead, and appends it to dst. n is
+	// its length, 0 if it is no escape. weight says how much it may hide.
+	read func(dst, b []byte, i int) (out []byte, n, weight int)
+}
+
+// Weights of escapes. A run is emitted if those in it add up to strong.
+const (
+	none   = 0 // opening it shows nothing new
+	weak   = 1
+	light  = 2
+	medium = 4
+	strong = 8
+)
+
+const (
+	reach = 512 // bytes of context that a run takes on each side
+	apart = 128 // bytes between two escapes of one run that may hold spaces
+)
+
+// rewrite emits the runs of text that hold escapes of one kind.
+func (f *finder) rewrite(e *escape, text []byte) {
+	p, n, w := f.nextEscape(e, text, 0)
+	for floor := 0; p >= 0; {
+		start := wordStart(text, floor, p)
+		f.out = append(append(f.out[:0], text[start:p]...), f.small...)
+		end, sum := p+n, w
+		for {
+			if p, n, w = f.nextEscape(e, text, end); p < 0 || !near(text, end, p) {
+				break
+			}
+			f.out = append(append(f.out, text[end:p]...), f.small...)
+			end, sum = p+n, sum+w
+		}
+		limit := len(text)
+		if p >= 0 {
+			limit = p
+		}
+		floor = wordEnd(text, end, limit)
+		if sum >= strong {
+			f.out = append(f.out, text[end:floor]...)
+			f.give(e.name, start, floor, f.out, false)
+		}
+	}
+}
+
+// nextEscape decodes the first escape from i on into f.small and returns its
+// place; p is -1 if there is none.
+func (f *finder) nextEscape(e *escape, text []byte, i int) (p, n, weight int) {
+	for i < len(text) {
+		k := bytes.IndexByte(text[i:], e.lead)
+		if k < 0 {
+			break
+		}
+		i += k
+		if f.small, n, weight = e.read(f.small[:0], text, i); n > 0 {
+			return i, n, weight
+		}
+		i++
+	}
+	return -1, 0, 0
+}
+
+// near reports whether an escape at p belongs to the run that reaches to end.
+func near(text []byte, end, p int) bool {
+	return p-end <= apart || p-end <= 2*reach && wordEnd(text, end, p) == p
+}
+
+// wordStart returns where the word around p begins, not before floor.
+func wordStart(text []byte, floor, p int) int {
+	for floor = max(floor, p-reach); p > floor && class[text[p-1]]&inSpace == 0; p-- {
+	}
+	return p
+}
+
+// wordEnd returns where the word around p ends, not behind limit.
+func wordEnd(text []byte, p, limit int) int {
+	for limit = min(limit, p+2*reach); p < limit && class[text[p]]&inSpace == 0; p++ {
+	}
+	return p
+}
