@@ -1,0 +1,216 @@
+package match
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"slices"
+	"strings"
+)
+
+// A filter finds literals. A literal is represented by trigrams, folded to one
+// case (every byte |0x20, which folds a few other bytes too: what is found is
+// compared, and the DFA reads the real bytes). Only every second position of a
+// text is looked at, so two neighbouring trigrams stand for each literal; a
+// literal of two or three bytes borrows the bytes that can stand beside it.
+type filter struct {
+	bits    [1 << (hashBits - 6)]uint64 // 8 KiB: stays in the first-level cache
+	slots   []slot                      // open addressing by trigram
+	entries []entry
+	folded  []string // by literal
+}
+
+type slot struct {
+	trigram  uint32 // 0 for none: a folded trigram is never 0
+	from, to uint32 // in entries
+}
+
+type entry struct {
+	literal int32
+	offset  int32 // of the trigram from the start of the literal; may be -1
+}
+
+const (
+	hashBits = 16
+	hashMul  = 0x9E3779B1
+	foldBits = 0x202020
+)
+
+func trigram(a, b, c byte) uint32 {
+	return uint32(a) | uint32(b)<<8 | uint32(c)<<16 | foldBits
+}
+
+func trigramOf(s string) uint32 { return trigram(s[0], s[1], s[2]) }
+
+func hash(g uint32) uint32 { return g * hashMul >> (32 - hashBits) }
+
+// A load collects the entries of a filter that is being built.
+type load map[uint32][]entry
+
+func (l load) add(g uint32, literal, offset int) {
+	e := entry{int32(literal), int32(offset)}
+	if !slices.Contains(l[g], e) {
+		l[g] = append(l[g], e)
+	}
+}
+
+func (f *filter) build(m *Matcher) {
+	l := load{}
+	for i := range m.literals {
+		s := m.literals[i].text
+		f.folded = append(f.folded, fold(s))
+		if len(s) > 3 {
+			at := l.rarest(s)
+			l.add(trigramOf(s[at:]), i, at)
+			l.add(trigramOf(s[at+1:]), i, at+1)
+			continue
+		}
+		m.borrow(l, i)
+	}
+	size := 1
+	for size < 4*len(l) {
+		size *= 2
+	}
+	f.slots = make([]slot, size)
+	for g, es := range l {
+		h := hash(g)
+		f.bits[h>>6] |= 1 << (h & 63)
+		from := len(f.entries)
+		f.entries = append(f.entries, es...)
+		i := f.slot(g)
+		f.slots[i] = slot{g, uint32(from), uint32(len(f.entries))}
+	}
+}
+
+// rarest returns where in s the two neighbouring trigrams stand that cost
+// least: rare in ordinary text, and not already those of many literals.
+func (l load) rarest(s string) (best int) {
+	const perEntry = 16
+	least := 1 << 30
+	for p := 0; p+4 <= len(s); p++ {
+		a, b := trigramOf(s[p:]), trigramOf(s[p+1:])
+		n := common(a) + common(b) + perEntry*(len(l[a])+len(l[b]))
+		if n < least {
+			best, least = p, n
+		}
+	}
+	return best
+}
+
+// borrow adds the trigrams of a literal of two or three bytes.
+func (m *Matcher) borrow(l load, i int) {
+	s := m.literals[i].text
+	last := len(s) - 2
+	for c := range 256 {
+		if (c < 0x80 || c >= 0xC2) && m.goesOn(i, byte(c)) {
+			l.add(trigram(s[last], s[last+1], byte(c)), i, last)
+		}
+	}
+	if len(s) == 3 {
+		l.add(trigramOf(s), i, 0)
+		return
+	}
+	for c := range 256 {
+		l.add(trigram(byte(c), s[0], s[1]), i, -1)
+	}
+}
+
+// goesOn reports whether some target of the literal lives on when next follows,
+// whatever stands before and in whatever case the literal is written.
+func (m *Matcher) goesOn(i int, next byte) bool {
+	l := &m.literals[i]
+	var text []byte
+	for _, t := range l.targets {
+		if t.dfa == nil {
+			return true
+		}
+		for cases := range 1 << len(l.text) {
+			for _, before := range []string{"", " ", "a", "\n"} {
+				text = append(text[:0], before...)
+				for k := range len(l.text) {
+					c := l.text[k : k+1]
+					if cases>>k&1 == 1 {
+						c = strings.ToUpper(c)
+					}
+					text = append(text, c...)
+				}
+				text = append(text, next)
+				if t.dfa.lives(&m.builder, text, len(before)) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// fold folds s as the filter does.
+func fold(s string) string {
+	b := []byte(s)
+	for i := range b {
+		b[i] |= 0x20
+	}
+	return string(b)
+}
+
+// slot returns the slot of g, or the free one where it would be.
+func (f *filter) slot(g uint32) uint32 {
+	mask := uint32(len(f.slots) - 1)
+	i := g * hashMul >> 8 & mask
+	for f.slots[i].trigram != 0 && f.slots[i].trigram != g {
+		i = (i + 1) & mask
+	}
+	return i
+}
+
+// scan hands each literal in text to m.found.
+func (f *filter) scan(m *Matcher, text []byte, s *Scratch) {
+	i := 0
+	for ; i+16 <= len(text) && s.left >= 0; i += 8 {
+		for hits := f.block((*[16]byte)(text[i:])); hits != 0; hits &= hits - 1 {
+			f.resolve(m, text, i+2*bits.TrailingZeros64(hits), s)
+		}
+	}
+	for ; i+3 <= len(text) && s.left >= 0; i++ {
+		if f.bit(trigram(text[i], text[i+1], text[i+2]))&1 != 0 {
+			f.resolve(m, text, i, s)
+		}
+	}
+}
+
+// block looks up the trigrams at 0, 2, 4 and 6; its result has a bit for each.
+func (f *filter) block(p *[16]byte) uint64 {
+	v := binary.LittleEndian.Uint64(p[:]) | 0x2020202020202020
+	w := binary.LittleEndian.Uint64(p[6:]) | 0x2020202020202020
+	a := f.bit(uint32(v) & 0xffffff)
+	b := f.bit(uint32(v>>16) & 0xffffff)
+	c := f.bit(uint32(v>>32) & 0xffffff)
+	d := f.bit(uint32(w) & 0xffffff)
+	return a&1 | b&1<<1 | c&1<<2 | d&1<<3
+}
+
+// bit returns a word whose lowest bit tells whether g may stand for a literal.
+func (f *filter) bit(g uint32) uint64 {
+	h := hash(g)
+	return f.bits[h>>6] >> (h & 63)
+}
+
+// resolve compares the literals that have the trigram at text[i:].
+func (f *filter) resolve(m *Matcher, text []byte, i int, s *Scratch) {
+	sl := &f.slots[f.slot(trigram(text[i], text[i+1], text[i+2]))]
+	s.left--
+	for _, e := range f.entries[sl.from:sl.to] {
+		at := i - int(e.offset)
+		l := f.folded[e.literal]
+		if at < 0 || at+len(l) > len(text) {
+			continue
+		}
+		k := 0
+		for k < len(l) && text[at+k]|0x20 == l[k] {
+			k++
+		}
+		s.left -= k + 1
+		if k == len(l) {
+			m.found(text, int(e.literal), at, s)
+		}
+	}
+}
