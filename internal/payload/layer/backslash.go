@@ -18,8 +18,10 @@ func readBackslash(dst, b []byte, i int) ([]byte, int, int) {
 		return append(dst, controls[c]), 2, ifWord(b, i+2, strong)
 	case '"':
 		return append(dst, c), 2, medium
-	case '\'', '\\':
+	case '\'':
 		return append(dst, c), 2, light
+	case '\\':
+		return append(dst, c), 2, weightOfBackslash(b, i+2)
 	case '/':
 		if isWord(b, i-1) && isWord(b, i+2) {
 			return append(dst, c), 2, strong
@@ -39,6 +41,18 @@ func readBackslash(dst, b []byte, i int) ([]byte, int, int) {
 		return readOctal(dst, b, i)
 	}
 	return dst, 0, 0
+}
+
+// weightOfBackslash is the weight of an escaped backslash before b[i]: it may
+// begin an escape in its turn.
+func weightOfBackslash(b []byte, i int) int {
+	if i < len(b) {
+		switch b[i] {
+		case 'n', 't', 'r', 'u', 'x', '"', '/', '_', '\\', '0', '1':
+			return strong
+		}
+	}
+	return light
 }
 
 // lineFeed is the length of the line feed behind c.
@@ -64,31 +78,57 @@ func readCode(dst, b []byte, i int) ([]byte, int, int) {
 		}
 		return utf8.AppendRune(dst, rune(v)), k + 1 - i, weightOf(rune(v))
 	}
-	n := 4
-	switch b[i+1] {
-	case 'U':
-		n = 8
-	case 'x':
-		n = 2
+	if b[i+1] == 'u' {
+		r, n := readUnits(b, i, '\\')
+		return appendIf(dst, r, n), n, weightOf(r)
 	}
-	if i+2+n > len(b) {
+	n := 10
+	if b[i+1] == 'x' {
+		n = 4
+	}
+	if i+n > len(b) {
 		return dst, 0, 0
 	}
-	v, ok := hexValue(b[i+2 : i+2+n])
+	v, ok := hexValue(b[i+2 : i+n])
 	if !ok || v > utf8.MaxRune {
 		return dst, 0, 0
 	}
-	if n == 2 {
-		return append(dst, byte(v)), 4, weightOf(rune(v))
+	if n == 4 {
+		return append(dst, byte(v)), n, weightOf(rune(v))
 	}
-	if utf16.IsSurrogate(rune(v)) && i+12 <= len(b) && b[i+6] == '\\' && b[i+7] == 'u' {
+	return utf8.AppendRune(dst, rune(v)), n, weightOf(rune(v))
+}
+
+func appendIf(dst []byte, r rune, n int) []byte {
+	if n == 0 {
+		return dst
+	}
+	return utf8.AppendRune(dst, r)
+}
+
+// readUnits reads the one or two units of UTF-16 that b[i:] writes as lead,
+// 'u' and four digits each. A surrogate alone is U+FFFD. n is 0 if there is
+// none.
+func readUnits(b []byte, i int, lead byte) (r rune, n int) {
+	if i+6 > len(b) {
+		return 0, 0
+	}
+	v, ok := hexValue(b[i+2 : i+6])
+	if !ok {
+		return 0, 0
+	}
+	r = rune(v)
+	if !utf16.IsSurrogate(r) {
+		return r, 6
+	}
+	if i+12 <= len(b) && b[i+6] == lead && b[i+7]|0x20 == 'u' {
 		if low, ok := hexValue(b[i+8 : i+12]); ok {
-			if r := utf16.DecodeRune(rune(v), rune(low)); r != utf8.RuneError {
-				return utf8.AppendRune(dst, r), 12, weightOf(r)
+			if full := utf16.DecodeRune(r, rune(low)); full != utf8.RuneError {
+				return full, 12
 			}
 		}
 	}
-	return utf8.AppendRune(dst, rune(v)), 2 + n, weightOf(rune(v))
+	return utf8.RuneError, 6
 }
 
 // readOctal reads three octal digits, and \0 alone.

@@ -22,6 +22,7 @@
 //	fold     what looks like ASCII but is not: zero-width and bidirectional controls, soft
 //	         hyphens, tags, variation selectors, full-width and mathematical letters,
 //	         Cyrillic, Greek and other look-alikes, accents where they make no word
+//	hidden   what tag characters and variation selectors write, which nobody sees
 //	gzip, zlib, zstd   by their magics, wherever they begin; they reach to the end of the text
 //
 // base64, hex and base32 emit a run whose content is text (from 12 bytes on, or

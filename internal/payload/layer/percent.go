@@ -7,10 +7,11 @@ import "unicode/utf8"
 var percent = &escape{name: "percent", lead: '%', read: readPercent}
 
 func readPercent(dst, b []byte, i int) ([]byte, int, int) {
-	if i+6 <= len(b) && b[i+1]|0x20 == 'u' {
-		if r, ok := hexValue(b[i+2 : i+6]); ok {
-			return utf8.AppendRune(dst, rune(r)), 6, strong
+	if i+1 < len(b) && b[i+1]|0x20 == 'u' {
+		if r, n := readUnits(b, i, '%'); n > 0 {
+			return utf8.AppendRune(dst, r), n, strong
 		}
+		return dst, 0, 0
 	}
 	if !pairAt(b, i+1) {
 		return dst, 0, 0

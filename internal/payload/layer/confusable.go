@@ -1,0 +1,163 @@
+package layer
+
+import (
+	"sync"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// What a character that is not ASCII may be.
+const (
+	plain      = iota // itself
+	dropped           // shows nothing: controls, joiners, fillers, soft hyphen
+	lookalike         // looks like one ASCII character
+	compatible        // is a letter or digit in another dress (NFKC)
+	accented          // a letter with marks
+	mark              // a combining mark
+	selector          // a variation selector
+	tag               // of the tag characters, which mirror ASCII
+	blank             // a space
+	wall              // of a script that is written without spaces, or a symbol: ends a word
+	special           // folds to several characters
+)
+
+// A folding says what a character is, and what it becomes.
+type folding struct {
+	kind uint8
+	to   byte
+}
+
+// foldingOf returns the folding of r, which is not ASCII.
+func foldingOf(r rune) folding {
+	if int(r) < lowEnd {
+		return lowFoldings()[r]
+	}
+	return highFolding(r)
+}
+
+// lowEnd is the end of the characters whose folding is tabulated: those of the
+// alphabets, of which texts are made.
+const lowEnd = 0x2000
+
+var lowFoldings = sync.OnceValue(func() *[lowEnd]folding {
+	t := new([lowEnd]folding)
+	for r := rune(0x80); r < lowEnd; r++ {
+		t[r] = decomposed(r)
+	}
+	for _, r := range []rune{0xad, 0x34f, 0x61c, 0x115f, 0x1160, 0x17b4, 0x17b5, 0x180b, 0x180c, 0x180d, 0x180e, 0x180f} {
+		t[r] = folding{kind: dropped}
+	}
+	for _, r := range []rune{0x85, 0xa0, 0x1680} {
+		t[r] = folding{blank, ' '}
+	}
+	for _, l := range lookalikes {
+		for _, r := range l.like {
+			if r < lowEnd {
+				t[r] = folding{lookalike, l.ascii}
+			}
+		}
+	}
+	return t
+})
+
+var highLookalikes = sync.OnceValue(func() map[rune]byte {
+	m := map[rune]byte{}
+	for _, l := range lookalikes {
+		for _, r := range l.like {
+			if r >= lowEnd {
+				m[r] = l.ascii
+			}
+		}
+	}
+	return m
+})
+
+// decomposed returns the folding of r that follows from its decomposition
+// (UAX #15). What stands in Latin-1 in its own right (ª ² º) is plain.
+func decomposed(r rune) folding {
+	if unicode.Is(unicode.Mn, r) || unicode.Is(unicode.Me, r) {
+		return folding{kind: mark}
+	}
+	if r < 0xc0 {
+		return folding{}
+	}
+	var src [utf8.UTFMax]byte
+	var buf [64]byte
+	d := norm.NFKD.Append(buf[:0], src[:utf8.EncodeRune(src[:], r)]...)
+	first, n := utf8.DecodeRune(d)
+	if first >= utf8.RuneSelf || class[first]&inWord == 0 || first == r {
+		return folding{}
+	}
+	if n == len(d) {
+		return folding{compatible, byte(first)}
+	}
+	for rest := d[n:]; len(rest) > 0; {
+		m, k := utf8.DecodeRune(rest)
+		if !unicode.Is(unicode.Mn, m) {
+			return folding{kind: special}
+		}
+		rest = rest[k:]
+	}
+	return folding{accented, byte(first)}
+}
+
+// highFolding is foldingOf from lowEnd on.
+func highFolding(r rune) folding {
+	switch {
+	case r <= 0x200a, r == 0x202f, r == 0x205f, r == 0x3000, r == 0x2800:
+		return folding{blank, ' '}
+	case r <= 0x200f, 0x202a <= r && r <= 0x202e, 0x2060 <= r && r <= 0x206f,
+		r == 0x3164, r == 0xfeff, r == 0xffa0, 0xfff0 <= r && r <= 0xfffb, 0x1d173 <= r && r <= 0x1d17a:
+		return folding{kind: dropped}
+	case 0xfe00 <= r && r <= 0xfe0f:
+		return folding{selector, byte(r - 0xfe00)}
+	case 0xe0100 <= r && r <= 0xe01ef:
+		return folding{selector, byte(r - 0xe0100 + 16)}
+	case 0xe0000 <= r && r <= 0xe007f:
+		return folding{tag, byte(r - 0xe0000)}
+	case 0x20d0 <= r && r <= 0x20f0:
+		return folding{kind: mark}
+	case 0x2e80 <= r && r < 0xa000, 0xac00 <= r && r < 0xd7b0, 0x20000 <= r && r < 0x40000:
+		return folding{kind: wall}
+	case 0xff01 <= r && r <= 0xff5e:
+		c := byte(r - 0xff01 + '!')
+		if class[c]&inWord == 0 {
+			return folding{lookalike, c}
+		}
+		return folding{compatible, c}
+	case 0x1f130 <= r && r <= 0x1f149, 0x1f150 <= r && r <= 0x1f169, 0x1f170 <= r && r <= 0x1f189:
+		return folding{compatible, byte('A' + (r-0x1f130)&31)}
+	}
+	if c, ok := highLookalikes()[r]; ok {
+		return folding{lookalike, c}
+	}
+	return decomposedHigh(r)
+}
+
+// decomposedHigh tells the letters in other dress among the symbols.
+func decomposedHigh(r rune) folding {
+	switch {
+	case 0x2070 <= r && r < 0x20a0, 0x2100 <= r && r < 0x2190, 0x2460 <= r && r < 0x2500, 0x2776 <= r && r < 0x2794,
+		0x2c60 <= r && r < 0x2c80, 0xa700 <= r && r < 0xa800, 0xab30 <= r && r < 0xab70, 0xfb00 <= r && r < 0xfb07,
+		0x10780 <= r && r < 0x107c0:
+		return decomposed(r)
+	case 0x1d400 <= r && r < 0x1d800:
+		f := decomposed(r)
+		if f.kind != plain {
+			return f
+		}
+		// A Greek letter in mathematical dress may look like a Latin one.
+		var src [utf8.UTFMax]byte
+		var buf [16]byte
+		g, _ := utf8.DecodeRune(norm.NFKD.Append(buf[:0], src[:utf8.EncodeRune(src[:], r)]...))
+		if g < lowEnd {
+			return lowFoldings()[g]
+		}
+		return f
+	case 0x2010 <= r && r < 0x2e80, r >= 0x1f000:
+		return folding{kind: wall} // punctuation, symbols, emoji
+	}
+	return folding{}
+}
