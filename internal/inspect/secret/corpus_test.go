@@ -1,0 +1,112 @@
+package secret
+
+import (
+	"bufio"
+	"encoding/base64"
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	"outvet/call"
+	"outvet/internal/match"
+)
+
+// plain is the decoded text of fields that need no decoding, as package
+// payload would join them.
+type plain struct {
+	text  []byte
+	paths []string
+	at    []span
+}
+
+func fields(pathsAndTexts ...string) *plain {
+	p := &plain{}
+	for i := 0; i < len(pathsAndTexts); i += 2 {
+		from := len(p.text)
+		p.text = append(append(p.text, pathsAndTexts[i+1]...), '\n')
+		p.paths = append(p.paths, pathsAndTexts[i])
+		p.at = append(p.at, span{from, len(p.text) - 1})
+	}
+	return p
+}
+
+func (p *plain) index(pos int) int {
+	for i, s := range p.at {
+		if pos <= s.to {
+			return i
+		}
+	}
+	return len(p.at) - 1
+}
+
+func (p *plain) Part(pos int) (int, int) { s := p.at[p.index(pos)]; return s.from, s.to }
+func (p *plain) Edge(pos int) bool       { s := p.at[p.index(pos)]; return pos == s.from || pos == s.to }
+func (p *plain) Place(from, to int) call.Place {
+	i := p.index(from)
+	return call.Place{Part: p.paths[i], Start: from - p.at[i].from, End: min(to, p.at[i].to) - p.at[i].from, From: from, To: min(to, p.at[i].to)}
+}
+
+// engine finds the patterns of an inspector as the common matcher does.
+type engine struct {
+	m *match.Matcher
+	s match.Scratch
+}
+
+func newEngine(t testing.TB, ps []match.Pattern) *engine {
+	t.Helper()
+	m, err := match.New(ps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &engine{m: m}
+}
+
+func (e *engine) scan(t testing.TB, text []byte) []match.Hit {
+	t.Helper()
+	hits, err := e.m.Scan(text, &e.s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hits
+}
+
+type vector struct {
+	ID    string `json:"id"`
+	Label string `json:"label"`
+	Rule  string `json:"rule"`
+	Kind  string `json:"kind"`
+	Text  string `json:"text"`
+	B64   []byte `json:"text_b64"`
+	Value []byte `json:"secret_b64"`
+}
+
+func vectors(t testing.TB, file string) (out []vector) {
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	s := bufio.NewScanner(f)
+	s.Buffer(nil, 1<<20)
+	for s.Scan() {
+		var v vector
+		if err := json.Unmarshal(s.Bytes(), &v); err != nil {
+			t.Fatal(err)
+		}
+		if v.B64 != nil {
+			v.Text = string(v.B64)
+		}
+		v.Text = strings.ToValidUTF8(v.Text, "\uFFFD")
+		out = append(out, v)
+	}
+	return out
+}
+
+func unb64(s string) string {
+	b, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
+}

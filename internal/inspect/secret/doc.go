@@ -1,0 +1,2 @@
+// Package secret finds credentials in what leaves.
+package secret

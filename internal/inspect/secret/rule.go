@@ -1,0 +1,178 @@
+package secret
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"outvet/internal/match"
+)
+
+//go:embed rules.yaml
+var ruleData []byte
+
+// A rule is one entry of rules.yaml. The package documentation says what each
+// field means.
+type rule struct {
+	Name     string   `yaml:"name"`
+	Describe string   `yaml:"describe"`
+	Expr     string   `yaml:"expr"`
+	Extend   string   `yaml:"extend"`
+	Group    int      `yaml:"group"`
+	Words    []string `yaml:"words"`
+	Common   bool     `yaml:"common"`
+	Value    string   `yaml:"value"`
+	Generic  string   `yaml:"generic"`
+	Before   *string  `yaml:"before"`
+	After    *string  `yaml:"after"`
+	Entropy  float64  `yaml:"entropy"`
+	Check    string   `yaml:"check"`
+	Proof    string   `yaml:"proof"`
+	Find     string   `yaml:"find"`
+	Near     []string `yaml:"near"`
+	Not      string   `yaml:"not"`
+	Home     home     `yaml:"home"`
+
+	before, after class // of bytes that may not stand beside the value
+	value         *regexp.Regexp
+	check         checker
+	proof         checker
+	rank          rank
+}
+
+// A ruleSet is the whole of rules.yaml.
+type ruleSet struct {
+	Headers []string `yaml:"headers"`
+	Rules   []rule   `yaml:"rules"`
+}
+
+// A rank orders rules that found the same text: the higher knows more.
+type rank uint8
+
+const (
+	rankGeneric rank = iota // the name says so, or the position
+	rankNamed               // the name of an issuer and the shape of its tokens
+	rankShape               // the shape alone is enough
+	rankKnown               // the value itself is known
+)
+
+// A class is a set of ASCII bytes.
+type class [2]uint64
+
+func (c *class) has(b byte) bool { return b < 0x80 && c[b>>6]&(1<<(b&63)) != 0 }
+
+const wordBytes = "0-9A-Za-z_"
+
+// newClass parses what stands between the brackets of a character class.
+func newClass(set string) (class, error) {
+	var c class
+	if set == "" {
+		return c, nil
+	}
+	re, err := regexp.Compile("[" + set + "]")
+	if err != nil {
+		return c, err
+	}
+	for b := byte(0); b < 0x80; b++ {
+		if re.Match([]byte{b}) {
+			c[b>>6] |= 1 << (b & 63)
+		}
+	}
+	return c, nil
+}
+
+// loadRules reads rules and prepares them. An unknown field is an error.
+func loadRules(data []byte) (*ruleSet, error) {
+	var set ruleSet
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	dec.KnownFields(true)
+	if err := dec.Decode(&set); err != nil {
+		return nil, fmt.Errorf("secret: rules: %w", err)
+	}
+	for i := range set.Rules {
+		if err := set.Rules[i].prepare(); err != nil {
+			return nil, fmt.Errorf("secret: rule %d, %q: %w", i, set.Rules[i].Name, err)
+		}
+	}
+	return &set, nil
+}
+
+var nameRE = regexp.MustCompile(`^[0-9a-z]+(?:-[0-9a-z]+)*$`)
+
+func (r *rule) prepare() error {
+	if !nameRE.MatchString(r.Name) {
+		return fmt.Errorf("the name is not of lower case words and hyphens")
+	}
+	if r.Describe == "" {
+		return fmt.Errorf("no description")
+	}
+	if (r.Expr == "") == (len(r.Words) == 0) {
+		return fmt.Errorf("needs either expr or words")
+	}
+	if len(r.Words) > 0 && (r.Value == "") == (r.Generic == "") {
+		return fmt.Errorf("words need either value or generic")
+	}
+	r.rank = rankShape
+	switch {
+	case r.Generic != "":
+		r.rank = rankGeneric
+	case len(r.Words) > 0:
+		r.rank = rankNamed
+	}
+	return r.compile()
+}
+
+func (r *rule) compile() (err error) {
+	if r.before, err = newClass(orWord(r.Before)); err != nil {
+		return err
+	}
+	if r.after, err = newClass(orWord(r.After)); err != nil {
+		return err
+	}
+	if r.Value != "" {
+		if r.value, err = regexp.Compile(`\A(?:` + r.Value + `)\z`); err != nil {
+			return err
+		}
+	}
+	if r.check, err = checkNamed(r.Check); err != nil {
+		return err
+	}
+	if r.proof, err = checkNamed(r.Proof); err != nil {
+		return err
+	}
+	return r.Home.prepare()
+}
+
+func orWord(set *string) string {
+	if set == nil {
+		return wordBytes
+	}
+	return *set
+}
+
+// commonTail is what must follow a word that is everywhere in ordinary text
+// (token, secret, password): the rest of the name, then something that
+// assigns. The matcher can drop most words by it.
+const commonTail = "[0-9A-Za-z_.-]{0,24}[\"'`)\\]\\\\]{0,3}[ \\t]{0,8}(?:(?:string|str)[ \\t]{1,3})?[=:,>|?.\\n]"
+
+// pattern is what the matcher looks for.
+func (r *rule) pattern(id string) match.Pattern {
+	if r.Expr != "" {
+		return match.Pattern{ID: id, Expr: r.Expr, Extend: r.Extend, Group: r.Group}
+	}
+	words := make([]string, len(r.Words))
+	for i, w := range r.Words {
+		words[i] = regexp.QuoteMeta(w)
+	}
+	slices.SortFunc(words, func(a, b string) int { return len(b) - len(a) }) // the longest first: sumologic before sumo
+	expr := "(?i)(" + strings.Join(words, "|") + ")"
+	if r.Generic != "" || r.Common {
+		expr += commonTail
+	}
+	return match.Pattern{ID: id, Expr: expr, Group: 1}
+}

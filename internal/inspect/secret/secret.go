@@ -1,0 +1,122 @@
+package secret
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"sync"
+
+	"outvet/call"
+	"outvet/internal/inspect"
+	"outvet/internal/match"
+)
+
+// Options are what an Inspector is made of. The zero value finds by rules
+// alone, with digests under an empty key.
+type Options struct {
+	Key   []byte  // of the digests: equal values have equal digests under one key
+	Known []Known // values to find exactly
+}
+
+// An Inspector finds credentials. It is immutable and safe for concurrent use.
+type Inspector struct {
+	rules    []rule
+	headers  positions
+	known    []Known
+	forms    []knownPattern // of patterns[len(rules):]
+	patterns []match.Pattern
+	scratch  sync.Pool // of *scratch
+	digests  sync.Pool // of hash.Hash, keyed
+}
+
+// scratch is the working memory of one Inspect.
+type scratch struct{ found []candidate }
+
+var _ inspect.Matcher = (*Inspector)(nil)
+
+// New returns an inspector with the rules of the package. It refuses a known
+// value that is too short to be told from innocent text.
+func New(o Options) (*Inspector, error) {
+	set, err := loadRules(ruleData)
+	if err != nil {
+		return nil, err
+	}
+	in := &Inspector{rules: set.Rules}
+	if in.headers, err = newPositions(set.Headers); err != nil {
+		return nil, err
+	}
+	for _, k := range o.Known {
+		if err := k.check(); err != nil {
+			return nil, err
+		}
+		k.Value = append([]byte(nil), k.Value...)
+		in.known = append(in.known, k)
+	}
+	for i := range in.rules {
+		r := &in.rules[i]
+		in.patterns = append(in.patterns, r.pattern(fmt.Sprintf("secret/%s/%d", r.Name, i)))
+	}
+	in.patterns, in.forms = knownPatterns(in.known, in.patterns)
+	key := append([]byte(nil), o.Key...)
+	in.digests.New = func() any { return hmac.New(sha256.New, key) }
+	in.scratch.New = func() any { return new(scratch) }
+	return in, nil
+}
+
+// Name returns "secret". The kinds begin with secret/ or credential/.
+func (in *Inspector) Name() string { return "secret" }
+
+// Patterns returns what the common matcher looks for.
+func (in *Inspector) Patterns() []match.Pattern { return in.patterns }
+
+// Inspect confirms the hits of the patterns and says where each value is at
+// home. It allocates only for what it reports.
+func (in *Inspector) Inspect(ctx context.Context, s *inspect.Subject) ([]call.Finding, error) {
+	if len(s.Hits) == 0 || s.Content == nil {
+		return nil, ctx.Err()
+	}
+	return in.inspect(&s.Call.Dest, s.Content.Text, s.Content, s.Hits), ctx.Err()
+}
+
+// parts is what we need of a payload.Content beside its text.
+type parts interface {
+	Part(pos int) (start, end int)
+	Edge(pos int) bool
+	Place(from, to int) call.Place
+}
+
+func (in *Inspector) inspect(d *call.Dest, text []byte, p parts, hits []match.Hit) []call.Finding {
+	sc := in.scratch.Get().(*scratch)
+	defer in.scratch.Put(sc)
+	j := judge{in: in, text: text, parts: p, found: sc.found[:0]}
+	for _, h := range hits {
+		if h.From < 0 || h.From >= h.To || h.To > len(text) || h.End > len(text) {
+			continue
+		}
+		switch {
+		case h.Pattern < len(in.rules):
+			j.rule(&in.rules[h.Pattern], h)
+		case h.Pattern < len(in.patterns):
+			j.known(in.forms[h.Pattern-len(in.rules)], h)
+		}
+	}
+	sc.found = j.found
+	if len(j.found) == 0 {
+		return nil
+	}
+	return in.report(d, &j)
+}
+
+// digest returns the keyed digest of a value: 32 hexadecimal digits.
+func (in *Inspector) digest(value []byte) string {
+	const size = 16
+	h := in.digests.Get().(hash.Hash)
+	defer in.digests.Put(h)
+	h.Reset()
+	h.Write(value)
+	var sum [sha256.Size]byte
+	return hex.EncodeToString(h.Sum(sum[:0])[:size])
+}
