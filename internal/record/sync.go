@@ -1,0 +1,74 @@
+package record
+
+import (
+	"errors"
+	"fmt"
+	"os"
+)
+
+// sync returns when the first next entries are on disk. Of many writers that
+// wait, one syncs for all: group commit.
+func (l *Log) sync(next int64) error {
+	l.syncMu.Lock()
+	defer l.syncMu.Unlock()
+	if l.synced >= next && !l.broken.Load() {
+		return nil
+	}
+	return l.syncLocked()
+}
+
+// syncAll puts on disk what is written by now, or puts right what a failed
+// sync left in doubt.
+func (l *Log) syncAll() error {
+	l.syncMu.Lock()
+	defer l.syncMu.Unlock()
+	return l.syncLocked()
+}
+
+func (l *Log) syncLocked() error {
+	l.mu.Lock()
+	next, seg, end := l.seg.next, l.seg, l.seg.end
+	old := l.old
+	salts := l.salts.f
+	l.mu.Unlock()
+	if l.synced == next && !l.broken.Load() {
+		return nil
+	}
+	err := l.syncSegments(old, seg, end)
+	if err == nil && salts != nil {
+		// A file of salts is closed only after it was synced.
+		if err = salts.Sync(); errors.Is(err, os.ErrClosed) {
+			err = nil
+		}
+	}
+	l.broken.Store(err != nil)
+	if err != nil {
+		return fmt.Errorf("record: %w", err)
+	}
+	l.synced = next
+	return nil
+}
+
+// syncSegments syncs seg up to end and the old ones whole, which it closes.
+func (l *Log) syncSegments(old []*segment, seg *segment, end int64) error {
+	for _, s := range old {
+		if err := s.sync(s.end); err != nil {
+			return err
+		}
+	}
+	if err := seg.sync(end); err != nil {
+		return err
+	}
+	if len(old) == 0 {
+		return nil
+	}
+	l.mu.Lock()
+	l.old = l.old[len(old):]
+	l.mu.Unlock()
+	for _, s := range old {
+		if err := s.f.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
