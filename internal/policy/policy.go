@@ -2,28 +2,93 @@ package policy
 
 import (
 	"context"
+	"strings"
+	"sync"
 
 	"outvet/call"
 )
 
 // A Policy is an immutable set of rules, safe for concurrent use.
-type Policy struct{}
+type Policy struct {
+	layers  []*layer // outermost first
+	digest  string
+	files   []string
+	secrets []Secret
+	tests   []test
+	wants   wants
+	sets    *addressSets
+	pool    *sync.Pool // of *eval
+}
 
 // Head decides what can be decided before any payload is read. It labels
 // c.Dest. It reports whether d is final: a rule blocks the call whatever it
 // carries, or no rule could let it out. Otherwise the payload must be read and
-// Decide asked. A final decision allocates nothing beyond what it reports.
-func (p *Policy) Head(c *call.Call, d *call.Decision) (final bool) { panic("not written") }
+// Decide asked. A final decision allocates nothing beyond what it reports; one
+// that is only observed is never final.
+func (p *Policy) Head(c *call.Call, d *call.Decision) (final bool) {
+	e := p.begin(c, d, true)
+	defer e.end()
+	if e.broken {
+		e.unreadable()
+		return true
+	}
+	e.run()
+	v := e.combine(enforced)
+	if v.verdict != call.Block || v.layer == nil {
+		return false
+	}
+	e.settle(v, false)
+	return true
+}
 
 // Decide completes d for c. d.Findings and d.Uninspected hold what the
 // inspectors said, c.Sent the size. It sets every other field of d.
-func (p *Policy) Decide(c *call.Call, d *call.Decision) { panic("not written") }
+func (p *Policy) Decide(c *call.Call, d *call.Decision) {
+	e := p.begin(c, d, false)
+	defer e.end()
+	if e.broken {
+		e.unreadable()
+		return
+	}
+	e.run()
+	e.decide()
+}
 
 // Wants reports whether a rule (or telemetry) asks for what inspector finds.
-func (p *Policy) Wants(inspector string) bool { panic("not written") }
+// An inspector's findings have its name as the first segment of their kind;
+// those of inspector secret may be credential too.
+func (p *Policy) Wants(inspector string) bool {
+	return p.wants.all || p.wants.kinds[inspector] || inspector == "secret" && p.wants.kinds["credential"]
+}
+
+// wants are the first segments of the kinds of findings that rules name.
+type wants struct {
+	all   bool
+	kinds map[string]bool
+}
+
+func (w *wants) add(l *layer) {
+	w.all = w.all || l.observe
+	for _, r := range l.rules {
+		w.all = w.all || r.observe || r.uninspected >= uninspectedHold || r.when != nil && r.when.findings
+		if r.finding == nil {
+			continue
+		}
+		for _, k := range r.finding.kinds {
+			segment, _, _ := strings.Cut(k, "/")
+			if strings.Contains(segment, "*") {
+				w.all = true
+			}
+			w.kinds[segment] = true
+		}
+	}
+}
 
 // Digest identifies the policy: SHA-256 of all its sources, hex.
-func (p *Policy) Digest() string { panic("not written") }
+func (p *Policy) Digest() string { return p.digest }
+
+// Files returns the files that the policy was read from, to be watched.
+func (p *Policy) Files() []string { return append([]string(nil), p.files...) }
 
 // A Request is what a test, a check or an explanation asks about.
 type Request struct {
@@ -48,4 +113,20 @@ type Secret struct {
 }
 
 // Secrets returns the known secrets that the policy names.
-func (p *Policy) Secrets() []Secret { panic("not written") }
+func (p *Policy) Secrets() []Secret { return append([]Secret(nil), p.secrets...) }
+
+// Traits returns what the rule that decided d asks of those who act on it: not
+// to tell the user each time, and to have the record on disk first.
+func (p *Policy) Traits(d *call.Decision) (quiet, irreversible bool) {
+	for _, l := range p.layers {
+		if l.name != d.Layer {
+			continue
+		}
+		for _, r := range l.rules {
+			if r.name == d.Rule {
+				return r.doc.quiet, r.doc.irreversible
+			}
+		}
+	}
+	return false, false
+}

@@ -1,0 +1,435 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// Bounds of paths. A longer or deeper path is read as murky, beyond any
+// enumeration.
+const (
+	pathMax     = 8 << 10 // bytes
+	segmentsMax = 256
+	murkyMax    = 2 << 10 // bytes of a murky path whose readings are enumerated
+)
+
+// A pathKind says how sure we are to read a path as its server does.
+type pathKind uint8
+
+const (
+	pathNone  pathKind = iota // the call has no path
+	pathClean                 // there is one reading
+	pathSlash                 // an encoded slash: two readings, as text or as a slash
+	pathMurky                 // dot segments, //, ;, \, double encoding, …: servers differ
+	pathWild                  // murky and too long to enumerate what it may be
+)
+
+// A pathPattern is what a policy says for a path.
+type pathPattern struct {
+	text string
+	segs []string // "*" any one, "**" any number, else text with * for any run
+}
+
+// parsePath reads a path pattern: "/" and segments. In a segment "*" stands for
+// any run of characters, a segment "*" or "{name}" for any one segment, "**"
+// for any number of them, also none. A pattern that a server could read in two
+// ways is an error.
+func parsePath(s string) (pathPattern, error) {
+	if s == "**" || s == "*" {
+		return pathPattern{}, fmt.Errorf("path %s: write /** for every path", quote(s))
+	}
+	if !strings.HasPrefix(s, "/") {
+		return pathPattern{}, fmt.Errorf("path %s does not begin with /", quote(s))
+	}
+	if strings.ContainsAny(s, "?#") {
+		return pathPattern{}, fmt.Errorf("path %s: a path ends before ? and #; match a query with when:", quote(s))
+	}
+	p := pathPattern{text: s}
+	deep := 0
+	plain := make([]string, 0, 8)
+	for _, seg := range strings.Split(s[1:], "/") {
+		switch {
+		case seg == "**":
+			deep++
+			p.segs, plain = append(p.segs, "**"), append(plain, "x")
+			continue
+		case strings.HasPrefix(seg, "{") && strings.HasSuffix(seg, "}") && len(seg) > 2 && !strings.ContainsAny(seg[1:len(seg)-1], "{}*"):
+			p.segs, plain = append(p.segs, "*"), append(plain, "x")
+			continue
+		case strings.ContainsAny(seg, "{}"):
+			return p, fmt.Errorf("path %s: a capture {name} is a whole segment", quote(s))
+		case strings.Contains(seg, "**"):
+			return p, fmt.Errorf("path %s: ** is a whole segment", quote(s))
+		}
+		text, err := unescape(seg)
+		if err != nil {
+			return p, fmt.Errorf("path %s: %w", quote(s), err)
+		}
+		p.segs, plain = append(p.segs, text), append(plain, strings.ReplaceAll(seg, "*", "x"))
+	}
+	if deep > 2 {
+		return p, fmt.Errorf("path %s: ** may stand twice at most", quote(s))
+	}
+	var r readings
+	if r.read("/"+strings.Join(plain, "/"), false); r.kind != pathClean {
+		return p, fmt.Errorf("path %s can be read in more than one way (dot segment, //, ;, \\ or an encoded / . ;)", quote(s))
+	}
+	return p, nil
+}
+
+// every reports whether the pattern matches every path there is.
+func (p pathPattern) every() bool { return len(p.segs) == 1 && p.segs[0] == "**" }
+
+// matches is the definition: path is decoded and begins with "/".
+func (p pathPattern) matches(path string) bool {
+	return matchSegments(p.segs, strings.Split(path[1:], "/"))
+}
+
+func matchSegments(pat, segs []string) bool {
+	if len(pat) == 0 {
+		return len(segs) == 0
+	}
+	if pat[0] == "**" {
+		for i := 0; i <= len(segs); i++ {
+			if matchSegments(pat[1:], segs[i:]) {
+				return true
+			}
+		}
+		return false
+	}
+	return len(segs) > 0 && matchSegment(pat[0], segs[0]) && matchSegments(pat[1:], segs[1:])
+}
+
+func matchSegment(pat, seg string) bool {
+	if pat == "*" {
+		return seg != ""
+	}
+	return glob(pat, seg)
+}
+
+// fold returns the pattern as holding and blocking rules use it: servers that
+// ignore case or a slash at the end must not open a way around them.
+func (p pathPattern) fold() pathPattern {
+	f := pathPattern{text: p.text}
+	for _, s := range p.segs {
+		f.segs = append(f.segs, lower(s))
+	}
+	if n := len(f.segs); n > 1 && f.segs[n-1] == "" {
+		f.segs = f.segs[:n-1]
+	}
+	return f
+}
+
+func lower(s string) string {
+	for i := 0; i < len(s); i++ {
+		if 'A' <= s[i] && s[i] <= 'Z' {
+			return string(lowered([]byte(s)))
+		}
+	}
+	return s
+}
+
+func lowered(b []byte) []byte {
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c | 0x20
+		}
+	}
+	return b
+}
+
+// glob reports whether s matches pat, in which * stands for any run of bytes.
+// Its cost is the product of both lengths at most.
+func glob[T string | []byte](pat string, s T) bool {
+	p, i := 0, 0
+	star, mark := -1, 0
+	for i < len(s) {
+		switch {
+		case p < len(pat) && pat[p] == '*':
+			star, mark = p, i
+			p++
+		case p < len(pat) && pat[p] == s[i]:
+			p++
+			i++
+		case star >= 0:
+			mark++
+			p, i = star+1, mark
+		default:
+			return false
+		}
+	}
+	for p < len(pat) && pat[p] == '*' {
+		p++
+	}
+	return p == len(pat)
+}
+
+var errEscape = errors.New("it has a % that encodes nothing")
+
+func unescape(s string) (string, error) {
+	if strings.IndexByte(s, '%') < 0 {
+		return s, nil
+	}
+	b, ok := decode(nil, s, false)
+	if !ok {
+		return "", errEscape
+	}
+	return string(b), nil
+}
+
+// decode appends s without its percent escapes. With keep, escapes of / stay.
+func decode[T string | []byte](b []byte, s T, keep bool) ([]byte, bool) {
+	good := true
+	for i := 0; i < len(s); i++ {
+		if s[i] != '%' {
+			b = append(b, s[i])
+			continue
+		}
+		if i+2 >= len(s) || unhex(s[i+1]) < 0 || unhex(s[i+2]) < 0 {
+			b, good = append(b, '%'), false
+			continue
+		}
+		c := byte(unhex(s[i+1])<<4 | unhex(s[i+2]))
+		if c == '/' && keep {
+			b = append(b, s[i], s[i+1], s[i+2])
+		} else {
+			b = append(b, c)
+		}
+		i += 2
+	}
+	return b, good
+}
+
+func unhex(c byte) int {
+	switch {
+	case '0' <= c && c <= '9':
+		return int(c - '0')
+	case 'a' <= c && c <= 'f':
+		return int(c-'a') + 10
+	case 'A' <= c && c <= 'F':
+		return int(c-'A') + 10
+	}
+	return -1
+}
+
+// readings is what a path can mean. Buffers are kept for the next call.
+type readings struct {
+	kind  pathKind
+	plain []byte // decoded, an encoded slash kept as %2F; begins with /
+	slash []byte // for pathSlash: the encoded slash read as one
+	// folded holds every reading for holding and blocking rules: lower case,
+	// without a slash at the end.
+	folded [][]byte
+	used   int // of folded; the rest are spare buffers
+}
+
+// read fills r with the readings of target. With all it fills folded too.
+func (r *readings) read(target string, all bool) {
+	r.kind, r.plain, r.slash, r.used = pathNone, r.plain[:0], r.slash[:0], 0
+	if target == "" {
+		return
+	}
+	r.kind = r.classify(target)
+	if !all || r.kind == pathWild {
+		return
+	}
+	switch r.kind {
+	case pathClean:
+		r.addFolded(r.plain)
+	case pathSlash:
+		r.addFolded(r.plain)
+		r.addFolded(r.slash)
+	case pathMurky:
+		r.enumerate(target)
+	}
+}
+
+// classify decodes target and says how sure we are of it.
+func (r *readings) classify(target string) pathKind {
+	if len(target) > pathMax || strings.Count(target, "/") > segmentsMax {
+		return pathWild
+	}
+	murky := pathMurky
+	if len(target) > murkyMax {
+		murky = pathWild
+	}
+	if target[0] != '/' {
+		return murky
+	}
+	for i := 0; i < len(target); i++ {
+		if c := target[i]; c <= ' ' || c >= 0x7f || c == '\\' || c == ';' || c == '?' || c == '#' {
+			return murky
+		}
+	}
+	var good bool
+	if r.plain, good = decode(r.plain, target, true); !good || oddText(r.plain) {
+		return murky
+	}
+	if !hasEscape(r.plain) {
+		return oddSegments(r.plain, murky, pathClean)
+	}
+	if encodedTwice(target) {
+		return murky
+	}
+	r.slash, _ = decode(r.slash, r.plain, false)
+	return oddSegments(r.slash, murky, oddSegments(r.plain, murky, pathSlash))
+}
+
+// encodedTwice reports whether decoding s gives an escape.
+func encodedTwice(s string) bool {
+	for i := 0; i+4 < len(s); i++ {
+		if s[i] == '%' && s[i+1] == '2' && s[i+2] == '5' && unhex(s[i+3]) >= 0 && unhex(s[i+4]) >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// oddText reports whether decoded text holds what servers read in different
+// ways.
+func oddText(b []byte) bool {
+	ascii := true
+	for _, c := range b {
+		if c < ' ' || c == 0x7f || c == '\\' || c == ';' || c == '?' || c == '#' {
+			return true
+		}
+		ascii = ascii && c < utf8.RuneSelf
+	}
+	if ascii {
+		return false
+	}
+	if !utf8.Valid(b) {
+		return true
+	}
+	for _, c := range norm.NFKC.Bytes(b) { // best-fit mappings: U+FF0F reads as /
+		if c == '\\' || c == ';' {
+			return true
+		}
+	}
+	return strings.Count(string(norm.NFKC.Bytes(b)), "/") != strings.Count(string(b), "/") ||
+		strings.Count(string(norm.NFKC.Bytes(b)), ".") != strings.Count(string(b), ".")
+}
+
+// oddSegments returns odd if a segment of path is empty, other than the last,
+// or nothing but dots and spaces; else fine.
+func oddSegments(path []byte, odd, fine pathKind) pathKind {
+	rest := path[1:]
+	for more := true; more; {
+		seg := rest
+		seg, rest, more = cutSlash(rest)
+		if len(seg) == 0 && more {
+			return odd
+		}
+		dots := len(seg) > 0
+		for _, c := range seg {
+			dots = dots && (c == '.' || c == ' ')
+		}
+		if dots {
+			return odd
+		}
+	}
+	return fine
+}
+
+func cutSlash(b []byte) (seg, rest []byte, more bool) {
+	for i, c := range b {
+		if c == '/' {
+			return b[:i], b[i+1:], true
+		}
+	}
+	return b, nil, false
+}
+
+// hasEscape reports whether b holds a percent escape.
+func hasEscape(b []byte) bool {
+	for i, c := range b {
+		if c == '%' && i+2 < len(b) && unhex(b[i+1]) >= 0 && unhex(b[i+2]) >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// addFolded adds a reading for holding and blocking rules, once.
+func (r *readings) addFolded(path []byte) {
+	var b []byte
+	if r.used < len(r.folded) {
+		b = r.folded[r.used][:0]
+	}
+	b = lowered(append(b, path...))
+	if n := len(b); n > 1 && b[n-1] == '/' {
+		b = b[:n-1]
+	}
+	for _, old := range r.folded[:r.used] {
+		if string(old) == string(b) {
+			return
+		}
+	}
+	if r.used < len(r.folded) {
+		r.folded[r.used] = b
+	} else {
+		r.folded = append(r.folded, b)
+	}
+	r.used++
+}
+
+// enumerate adds all that servers make of a murky path: decoded once to three
+// times, encoded slashes read as text or as slashes, backslashes as slashes or
+// not, parameters cut or kept, dot segments resolved or kept, empty segments
+// dropped or kept.
+func (r *readings) enumerate(target string) {
+	if i := strings.IndexAny(target, "?#"); i >= 0 {
+		target = target[:i]
+	}
+	decoded := make([]string, 0, 8)
+	for _, keep := range []bool{true, false} {
+		b := []byte(target)
+		for range 3 {
+			b, _ = decode(nil, b, keep)
+			decoded = append(decoded, string(b))
+		}
+	}
+	decoded = append(decoded, target)
+	for _, d := range decoded {
+		if wide := norm.NFKC.String(d); wide != d {
+			decoded = append(decoded, wide)
+		}
+	}
+	for _, d := range decoded {
+		for how := range 16 {
+			r.addFolded([]byte(respell(d, how)))
+		}
+	}
+}
+
+// respell reads a path as one kind of server does.
+func respell(d string, how int) string {
+	if how&1 != 0 {
+		d = strings.ReplaceAll(d, "\\", "/")
+	}
+	var segs []string
+	for _, s := range strings.Split(strings.TrimPrefix(d, "/"), "/") {
+		if i := strings.IndexByte(s, ';'); i >= 0 && how&2 != 0 {
+			s = s[:i]
+		}
+		if i := strings.IndexByte(s, 0); i >= 0 {
+			s = s[:i]
+		}
+		bare := strings.TrimRight(s, " ")
+		switch {
+		case how&4 != 0 && (bare == "." || s == "" && how&8 != 0):
+		case how&4 != 0 && bare == "..":
+			if len(segs) > 0 {
+				segs = segs[:len(segs)-1]
+			}
+		case how&8 != 0 && s == "":
+		default:
+			segs = append(segs, s)
+		}
+	}
+	return "/" + strings.Join(segs, "/")
+}
