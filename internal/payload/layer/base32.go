@@ -1,5 +1,7 @@
 package layer
 
+import "outvet/internal/payload/inflate"
+
 // base32 opens the runs of base32 in text[s:e], a run of the base64 alphabet,
 // at all eight alignments.
 func (f *finder) base32(text []byte, s, e int) {
@@ -10,17 +12,30 @@ func (f *finder) base32(text []byte, s, e int) {
 				break
 			}
 			i = z
-			for off := range 8 {
-				from := a + off
-				f.bytes = decode32(f.bytes[:0], text[from:z])
-				f.regions("base32", off == 0, min(leastText, (z-a)*5/8), func(a, b int) (int, int) {
-					start, end := from+a*8/5, min(from+(b*8+4)/5, z)
-					if end == z {
-						end = padded(text, z, 6)
-					}
-					return start, end
-				})
+			run := text[a:z]
+			span := func(from, to int) (int, int) {
+				if to == len(run) {
+					return a + from, padded(text, z, 6)
+				}
+				return a + from, a + to
 			}
+			f.text("base32", group32, run, min(leastText, len(run)*5/8), span)
+			f.magic32(run, span)
+		}
+	}
+}
+
+// magic32 opens compressed bytes at any alignment of run.
+func (f *finder) magic32(run []byte, span func(from, to int) (start, end int)) {
+	for off := range min(8, len(run)-2*least64) {
+		f.bytes = decode32(f.bytes[:0], run[off:])
+		k := magicAt(f.bytes)
+		if inflate.Magic(f.bytes) != "" {
+			k = 0
+		}
+		if k >= 0 {
+			start, end := span(off+k*8/5, len(run))
+			f.give("base32", start, end, f.bytes[k:], false)
 		}
 	}
 }
@@ -30,15 +45,19 @@ func decode32(dst, run []byte) []byte {
 	var bits uint64
 	n := 0
 	for _, c := range run {
-		v := c - '2' + 26
-		if c >= 'A' {
-			v = c&^0x20 - 'A'
-		}
-		bits = bits<<5 | uint64(v)
+		bits = bits<<5 | uint64(value32(c))
 		if n += 5; n >= 8 {
 			n -= 8
 			dst = append(dst, byte(bits>>n))
 		}
 	}
 	return dst
+}
+
+// value32 returns the value of a character of base32 in any case.
+func value32(c byte) byte {
+	if c >= 'A' {
+		return c&^0x20 - 'A'
+	}
+	return c - '2' + 26
 }

@@ -1,6 +1,11 @@
 package layer
 
-import "outvet/internal/payload/inflate"
+import (
+	"bytes"
+	"slices"
+
+	"outvet/internal/payload/inflate"
+)
 
 // least64 is the shortest run of base64, hex or base32 that is decoded.
 const least64 = 16
@@ -32,7 +37,10 @@ func (f *finder) runs(text []byte) {
 		if s < 0 {
 			return
 		}
-		f.hex(text, s, e)
+		if f.hex(text, s, e) && e-s >= 2*least64 {
+			i = e // a digest, most often; base64 of text has other letters
+			continue
+		}
 		f.base32(text, s, e)
 		i = f.base64(text, s, e)
 	}
@@ -43,23 +51,64 @@ func (f *finder) runs(text []byte) {
 // characters may be of the same alphabet, so all four alignments are read.
 func (f *finder) base64(text []byte, s, e int) int {
 	run, end := f.join(text, s, e)
-	for phase := range 4 {
-		span := func(a, z int) (int, int) {
-			from, to := phase+a*8/6, min(phase+(z*8+5)/6, len(run))
-			return f.place(from), f.after(text, to, len(run), end)
-		}
-		f.bytes = decode64(f.bytes[:0], run[phase:])
-		f.regions("base64", phase == 0, leastText, span)
+	span := func(from, to int) (int, int) {
+		return f.place(from), f.after(text, to, len(run), end)
+	}
+	magic, skip := magic64(run)
+	f.text("base64", group64, run[:magic], leastText, span)
+	if magic < len(run) {
+		f.bytes = decode64(f.bytes[:0], run[magic:])
+		start, stop := span(magic, len(run))
+		f.give("base64", start, stop, f.bytes[min(skip, len(f.bytes)):], false)
 	}
 	f.zlib64(text, run, end)
 	return end
 }
 
-// zlib64 opens zlib that begins behind a separator within the first characters
-// of a run. Its magic is too short to be looked for everywhere.
+// magics64 are what the magics of gzip and zstd become at each place in a
+// group: at is that of the group from there, skip the bytes of it in front.
+var magics64 = []struct {
+	chars    []byte
+	at, skip int
+}{
+	{[]byte("H4sI"), 0, 0}, {[]byte("+LC"), -2, 1}, {[]byte("-LC"), -2, 1}, {[]byte("fiw"), -3, 2},
+	{[]byte("KLUv"), 0, 0}, {[]byte("i1L"), -2, 1}, {[]byte("otS"), -3, 2},
+}
+
+// magic64 returns the group of run in which compressed bytes begin, and how
+// many bytes of it stand before them; len(run) if there are none.
+func magic64(run []byte) (at, skip int) {
+	best, skip := len(run), 0
+	if len(run) < 24 {
+		return best, 0
+	}
+	var buf [9]byte
+	for _, m := range magics64 {
+		for i := 0; i < best; {
+			k := bytes.Index(run[i:best], m.chars)
+			if k < 0 {
+				break
+			}
+			i += k
+			if from := i + m.at; from >= 0 {
+				head := decode64(buf[:0], run[from:min(from+12, len(run))])
+				if inflate.Magic(head[min(m.skip, len(head)):]) != "" {
+					best, skip = from, m.skip
+					break
+				}
+			}
+			i++
+		}
+	}
+	return best, skip
+}
+
+// zlib64 opens zlib that begins at the start of a run, or behind a separator
+// within its first characters. Its magic is too short to be looked for
+// everywhere.
 func (f *finder) zlib64(text, run []byte, end int) {
-	for i := 1; i < min(len(run)-least64+1, 256); i++ {
-		if run[i] != 'e' || class[run[i-1]]&inWord != 0 && run[i-1] != '_' {
+	for i := 0; i < min(len(run)-least64+1, 256); i++ {
+		if run[i] != 'e' || i > 3 && !isSeparator(run[i-1]) {
 			continue
 		}
 		f.bytes = decode64(f.bytes[:0], run[i:min(i+8, len(run))])
@@ -71,14 +120,19 @@ func (f *finder) zlib64(text, run []byte, end int) {
 	}
 }
 
-// decode64 appends what run holds. The bits of a last character that make no
+// decode64 appends what run holds, and so much of a last group as is there. The bits of a last character that make no
 // byte are dropped.
 func decode64(dst, run []byte) []byte {
-	i := 0
+	i, n := 0, len(dst)
+	dst = slices.Grow(dst, len(run)/4*3+2)
+	out := dst[:n+len(run)/4*3]
 	for ; i+4 <= len(run); i += 4 {
-		v := uint32(value64[run[i]])<<18 | uint32(value64[run[i+1]])<<12 | uint32(value64[run[i+2]])<<6 | uint32(value64[run[i+3]])
-		dst = append(dst, byte(v>>16), byte(v>>8), byte(v))
+		r, o := run[i:i+4:i+4], out[n:n+3:n+3]
+		v := uint32(value64[r[0]])<<18 | uint32(value64[r[1]])<<12 | uint32(value64[r[2]])<<6 | uint32(value64[r[3]])
+		o[0], o[1], o[2] = byte(v>>16), byte(v>>8), byte(v)
+		n += 3
 	}
+	dst = out
 	switch len(run) - i {
 	case 2:
 		dst = append(dst, value64[run[i]]<<2|value64[run[i+1]]>>4)

@@ -11,6 +11,7 @@ import (
 // What a character that is not ASCII may be.
 const (
 	plain      = iota // itself
+	letter            // itself, a letter
 	dropped           // shows nothing: controls, joiners, fillers, soft hyphen
 	lookalike         // looks like one ASCII character
 	compatible        // is a letter or digit in another dress (NFKC)
@@ -29,10 +30,13 @@ type folding struct {
 	to   byte
 }
 
-// foldingOf returns the folding of r, which is not ASCII.
-func foldingOf(r rune) folding {
+// A foldings is the table of those below lowEnd.
+type foldings [lowEnd]folding
+
+// of returns the folding of r, which is not ASCII.
+func (t *foldings) of(r rune) folding {
 	if int(r) < lowEnd {
-		return lowFoldings()[r]
+		return t[r]
 	}
 	return highFolding(r)
 }
@@ -41,10 +45,12 @@ func foldingOf(r rune) folding {
 // alphabets, of which texts are made.
 const lowEnd = 0x2000
 
-var lowFoldings = sync.OnceValue(func() *[lowEnd]folding {
-	t := new([lowEnd]folding)
+var lowFoldings = sync.OnceValue(func() *foldings {
+	t := new(foldings)
 	for r := rune(0x80); r < lowEnd; r++ {
-		t[r] = decomposed(r)
+		if t[r] = decomposed(r); t[r].kind == plain && unicode.IsLetter(r) {
+			t[r].kind = letter
+		}
 	}
 	for _, r := range []rune{0xad, 0x34f, 0x61c, 0x115f, 0x1160, 0x17b4, 0x17b5, 0x180b, 0x180c, 0x180d, 0x180e, 0x180f} {
 		t[r] = folding{kind: dropped}
@@ -133,7 +139,10 @@ func highFolding(r rune) folding {
 	if c, ok := highLookalikes()[r]; ok {
 		return folding{lookalike, c}
 	}
-	return decomposedHigh(r)
+	if f := decomposedHigh(r); f.kind != plain || !unicode.IsLetter(r) {
+		return f
+	}
+	return folding{kind: letter}
 }
 
 // decomposedHigh tells the letters in other dress among the symbols.

@@ -1,7 +1,6 @@
 package layer
 
 import (
-	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
@@ -48,6 +47,10 @@ func (w *word) hides() bool {
 // fold emits the runs of text that look like ASCII and are not.
 func (f *finder) fold(text []byte) {
 	p := highFrom(text, 0)
+	if p < 0 {
+		return
+	}
+	table := lowFoldings()
 	start, end := -1, 0 // the run in f.out; start is -1 if there is none
 	for floor := 0; p >= 0; p = highFrom(text, floor) {
 		s := wordStart(text, floor, p)
@@ -63,7 +66,7 @@ func (f *finder) fold(text []byte) {
 			f.out = append(f.out, text[end:s]...)
 		}
 		var w word
-		f.out, floor, w = foldWord(f.out, text, s)
+		f.out, floor, w = foldWord(f.out, text, s, table)
 		if w.tags+w.selectors >= leastHidden {
 			f.giveHidden(text, s, floor)
 		}
@@ -101,7 +104,7 @@ func (f *finder) giveHidden(text []byte, s, e int) {
 			continue
 		}
 		r, n := utf8.DecodeRune(text[i:])
-		if fo := foldingOf(r); fo.kind == tag && class[fo.to]&inText != 0 || fo.kind == selector {
+		if fo := lowFoldings().of(r); fo.kind == tag && class[fo.to]&inText != 0 || fo.kind == selector {
 			if from < 0 {
 				from = i
 			}
@@ -116,7 +119,7 @@ func (f *finder) giveHidden(text []byte, s, e int) {
 
 // foldWord appends the word that begins at text[i], folded, to dst. It returns
 // its end and what it is made of.
-func foldWord(dst, text []byte, i int) ([]byte, int, word) {
+func foldWord(dst, text []byte, i int, table *foldings) ([]byte, int, word) {
 	var w word
 	visible := false // the last character that shows is ASCII
 	hidden := 0      // characters that do not show behind it
@@ -137,7 +140,7 @@ func foldWord(dst, text []byte, i int) ([]byte, int, word) {
 			dst, i = append(dst, c), i+1
 			break
 		}
-		fo := foldingOf(r)
+		fo := table.of(r)
 		if fo.kind == wall || fo.kind == blank {
 			dst, i = append(dst, text[i:i+n]...), i+n
 			break
@@ -199,10 +202,10 @@ func (w *word) count(dst, src []byte, r rune, fo folding) []byte {
 		w.tags++
 	case special:
 		return norm.NFKC.Append(dst, src...)
+	case letter:
+		w.others++
+		return append(dst, src...)
 	default:
-		if unicode.IsLetter(r) {
-			w.others++
-		}
 		return append(dst, src...)
 	}
 	return append(dst, fo.to)

@@ -1,25 +1,64 @@
 package layer
 
+import (
+	"bytes"
+
+	"outvet/internal/payload/inflate"
+)
+
 // hex opens the runs of hexadecimal digits in text[s:e], a run of the base64
-// alphabet, at both alignments.
-func (f *finder) hex(text []byte, s, e int) {
+// alphabet, at both alignments. It reports whether all of it is one.
+func (f *finder) hex(text []byte, s, e int) (all bool) {
 	for i := s; ; {
 		a, z := next(text[:e], i, inHex, least64)
 		if a < 0 {
-			return
+			return all
 		}
-		i = z
-		for off := range 2 {
-			from, to := a+off, z-(z-a-off)&1
-			f.bytes = f.bytes[:0]
-			for k := from; k < to; k += 2 {
-				f.bytes = append(f.bytes, digit(text[k])<<4|digit(text[k+1]))
-			}
-			least := leastText
-			if from == a && to == z {
-				least = min(least, (z-a)/2)
-			}
-			f.regions("hex", from == a, least, func(a, z int) (int, int) { return from + 2*a, from + 2*z })
+		i, all = z, a == s && z == e
+		run := text[a:z]
+		span := func(from, to int) (int, int) { return a + from, a + to }
+		least := leastText
+		if len(run)%2 == 0 {
+			least = min(least, len(run)/2)
+		}
+		f.text("hex", group16, run, least, span)
+		f.magic16(run, span)
+	}
+}
+
+// magic16 opens compressed bytes at either alignment of run.
+func (f *finder) magic16(run []byte, span func(from, to int) (start, end int)) {
+	for _, magic := range magics16 {
+		if k := bytes.Index(run, magic); k >= 0 {
+			f.bytes = decode16(f.bytes[:0], run[k:])
+			start, end := span(k, k+2*len(f.bytes))
+			f.give("hex", start, end, f.bytes, false)
+		}
+	}
+	for off := range 2 {
+		f.bytes = decode16(f.bytes[:0], run[off:off+6])
+		if inflate.Magic(f.bytes) == "zlib" {
+			f.bytes = decode16(f.bytes[:0], run[off:])
+			start, end := span(off, off+2*len(f.bytes))
+			f.give("hex", start, end, f.bytes, false)
 		}
 	}
 }
+
+var magics16 = [][]byte{[]byte("1f8b08"), []byte("1F8B08"), []byte("28b52ffd"), []byte("28B52FFD")}
+
+// decode16 appends what run holds.
+func decode16(dst, run []byte) []byte {
+	for i := 0; i+1 < len(run); i += 2 {
+		dst = append(dst, value16[run[i]]<<4|value16[run[i+1]])
+	}
+	return dst
+}
+
+// value16 holds the values of the digits.
+var value16 = func() (t [256]uint8) {
+	for c := range t {
+		t[c] = digit(byte(c))
+	}
+	return t
+}()

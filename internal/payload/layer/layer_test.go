@@ -44,6 +44,7 @@ const (
 	short                         // it does not reach over spaces
 	leads                         // its output is known only where a run begins
 	prepends                      // it puts something in front
+	wantsASCII                    // at an odd alignment only ASCII is seen
 )
 
 func quotedJSON(s string) string {
@@ -144,20 +145,20 @@ var wrappings = []wrapping{
 	{"base64 with much around", func(s string) string { return std64(filler + s + filler) }, prepends},
 	{"base64 behind a path", func(s string) string { return "/v1/upload/" + url64(s) }, 0},
 	{"base64 behind token-", func(s string) string { return "token-" + std64(s) }, 0},
-	{"base64 behind one letter", func(s string) string { return "x" + std64(s) }, 0},
-	{"base64 behind two letters", func(s string) string { return "xy" + std64(s) }, 0},
-	{"base64 behind three letters", func(s string) string { return "xyz" + std64(s) }, 0},
+	{"base64 behind one letter", func(s string) string { return "x" + std64(s) }, wantsASCII},
+	{"base64 behind two letters", func(s string) string { return "xy" + std64(s) }, wantsASCII},
+	{"base64 behind three letters", func(s string) string { return "xyz" + std64(s) }, wantsASCII},
 	{"base64 in MIME lines", func(s string) string { return wrapAt(76, "\r\n", std64(filler+s+filler)) }, prepends},
 	{"base64 in indented lines", func(s string) string { return wrapAt(64, "\n    ", std64(filler+s+filler)) + "\n" }, prepends},
 	{"base64 in lines with \\n", func(s string) string { return quotedJSON(wrapAt(76, "\n", std64(filler+s+filler))) }, prepends},
 	{"base64 with \\/", func(s string) string { return strings.ReplaceAll(std64("???>>>"+s+"???>>>???"), "/", `\/`) }, 0},
 	{"base64 glued", func(s string) string { return std64("first:"+s) + std64("second, of another length") }, prepends},
-	{"base64 glued unpadded", func(s string) string { return url64(filler+"x") + url64(s+" and so on") }, prepends},
-	{"base64 of binary with text in it", func(s string) string { return std64("\x08\x01\x12\x0c" + s + "\x1a\xff\xfe\x00\x01\x02") }, prepends},
+	{"base64 glued unpadded", func(s string) string { return url64(filler+"x") + url64(s+" and so on") }, prepends | wantsASCII},
+	{"base64 of binary with text in it", func(s string) string { return std64("\x08\x01\x12\x0c" + s + "\x1a\xff\xfe\x00\x01\x02") }, prepends | wantsASCII},
 	{"base64 of utf16", func(s string) string { return std64(strings.Join(strings.Split("e "+s+" ", ""), "\x00") + "\x00") }, needsASCII},
 	{"hex", hexed, 0},
 	{"hex upper", func(s string) string { return strings.ToUpper(hexed(s)) }, 0},
-	{"hex behind a digit", func(s string) string { return "a" + hexed(s) }, 0},
+	{"hex behind a digit", func(s string) string { return "a" + hexed(s) }, wantsASCII},
 	{"hex behind 0x", func(s string) string { return "0x" + hexed(s) }, 0},
 	{"hex with colons", func(s string) string { return "at " + wrapAt(2, ":", hexed(s)) }, fragile},
 	{"hex with spaces", func(s string) string { return "dump: " + wrapAt(2, " ", strings.ToUpper(hexed(s))) + " end" }, fragile},
@@ -167,7 +168,7 @@ var wrappings = []wrapping{
 	{`hex in \x41`, numbered(`\x%02x`), fragile},
 	{"base32", std32, 0},
 	{"base32 lower, unpadded", func(s string) string { return strings.ToLower(strings.TrimRight(std32(s), "=")) }, 0},
-	{"base32 behind letters", func(s string) string { return "ABC" + std32(s) }, 0},
+	{"base32 behind letters", func(s string) string { return "ABC" + std32(s) }, wantsASCII},
 	{"percent", numbered("%%%02X"), 0},
 	{"percent of some", func(s string) string { return "q=" + strings.ReplaceAll(url.QueryEscape(s), "_", "%5f") }, 0},
 	{"percent twice", func(s string) string { return strings.ReplaceAll(numbered("%%%02x")(s), "%", "%25") }, 0},
@@ -214,7 +215,7 @@ var wrappings = []wrapping{
 func fits(a, b trait) bool {
 	switch {
 	case a&makesBinary != 0 && b&(needsText|needsASCII) != 0,
-		a&makesOther != 0 && b&needsASCII != 0,
+		a&makesOther != 0 && b&(needsASCII|wantsASCII) != 0,
 		a&fragile != 0 && b&(breaks|short) != 0,
 		a&leads != 0 && b&prepends != 0:
 		return false

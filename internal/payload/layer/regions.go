@@ -26,7 +26,7 @@ func (f *finder) regions(name string, head bool, least int, span func(a, z int) 
 			break
 		}
 		i = z
-		if !(head && a == 0 && z == len(b)) && !wordy(b[a:z]) {
+		if !(head && a == 0 && z == len(b)) && !wordy(b[a:z], z == len(b)) {
 			continue
 		}
 		start, end := span(a, z)
@@ -42,18 +42,24 @@ func (f *finder) regions(name string, head bool, least int, span func(a, z int) 
 }
 
 // wordy decides over text that is only a piece of what a run holds: short ones
-// must be mostly words.
-func wordy(b []byte) bool {
+// must be mostly words, and in ASCII unless they end where the run does.
+func wordy(b []byte, last bool) bool {
 	if len(b) >= 24 {
 		return true
 	}
-	n := 0
+	n, zeros := 0, 0
 	for _, c := range b {
-		if class[c]&inWord != 0 || c == ' ' || c == '-' || c == '.' || c >= 0x80 {
+		switch {
+		case c == 0:
+			zeros++
+		case class[c]&inWord != 0, c == ' ', c == '-', c == '.', last && c >= 0x80:
 			n++
 		}
 	}
-	return 4*n >= 3*len(b)
+	if zeros < len(b)/2 {
+		zeros = 0 // not of two bytes a character
+	}
+	return 4*n >= 3*(len(b)-zeros)
 }
 
 // magicAt returns where in b a magic stands that is long enough to be looked

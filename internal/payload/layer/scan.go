@@ -1,5 +1,7 @@
 package layer
 
+import "encoding/binary"
+
 // Classes of bytes.
 const (
 	inBase64 = 1 << iota // of the standard or the URL alphabet
@@ -57,9 +59,12 @@ func next(b []byte, i int, mask uint8, least int) (s, e int) {
 // highFrom returns the position of the first byte from i on that is not ASCII,
 // or -1.
 func highFrom(b []byte, i int) int {
-	for ; i+8 <= len(b); i += 8 {
-		c := b[i : i+8 : i+8]
-		if (c[0]|c[1]|c[2]|c[3]|c[4]|c[5]|c[6]|c[7])&0x80 != 0 {
+	const high = 0x8080808080808080
+	for ; i+32 <= len(b); i += 32 {
+		c := b[i : i+32 : i+32]
+		x := binary.LittleEndian.Uint64(c) | binary.LittleEndian.Uint64(c[8:]) |
+			binary.LittleEndian.Uint64(c[16:]) | binary.LittleEndian.Uint64(c[24:])
+		if x&high != 0 {
 			break
 		}
 	}

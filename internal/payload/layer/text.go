@@ -51,6 +51,9 @@ func stretch(b []byte, i, least int) (s, e int) {
 				count += n
 			}
 			e += n
+			for e < len(b) && class[b[e]]&inText != 0 {
+				count, e = count+1, e+1
+			}
 			if e >= len(b) {
 				break
 			}
