@@ -137,13 +137,15 @@ func (m *Matcher) Scan(text []byte, s *Scratch) ([]Hit, error) {
 		return cmp.Or(cmp.Compare(a.pattern, b.pattern), cmp.Compare(a.at, b.at))
 	})
 	m.confirm(text, s)
-	slices.SortFunc(s.hits, func(a, b Hit) int {
-		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.Pattern, b.Pattern))
-	})
+	slices.SortFunc(s.hits, byStart)
 	if s.left < 0 {
 		return s.hits, ErrBudget
 	}
 	return s.hits, nil
+}
+
+func byStart(a, b Hit) int {
+	return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.Pattern, b.Pattern))
 }
 
 func (s *Scratch) reset(size int) {
