@@ -35,6 +35,8 @@ func checkNamed(name string) (checker, error) {
 		return whole(userPassword), nil
 	case "password":
 		return whole(func(v []byte) bool { return looksPassword(v, true) }), nil
+	case "secret":
+		return whole(func(v []byte) bool { return looksPassword(v, false) || looksRandom(v) }), nil
 	case "opaque":
 		return whole(opaque), nil
 	case "basic":

@@ -71,6 +71,15 @@ func (e *engine) scan(t testing.TB, text []byte) []match.Hit {
 	return hits
 }
 
+func look(t testing.TB, in *Inspector, e *engine, host string, p *plain) []call.Finding {
+	t.Helper()
+	f, err := in.inspect(&call.Dest{Host: host}, p.text, p, e.scan(t, p.text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
 type vector struct {
 	ID    string `json:"id"`
 	Label string `json:"label"`

@@ -65,22 +65,26 @@ func within(part, at string) bool {
 	return len(part) >= len(at) && strings.EqualFold(part[:len(at)], at) && (len(part) == len(at) || part[len(at)] == '/')
 }
 
-// positions are the headers in which credentials stand, as parts.
+// positions are the headers in which credentials stand, by field name in lower
+// case; true if their whole value is one.
 type positions map[string]bool
 
-func newPositions(headers []string) (positions, error) {
+func newPositions(whole, mixed []string) (positions, error) {
 	p := positions{}
-	for _, h := range headers {
+	for i, h := range append(whole[:len(whole):len(whole)], mixed...) {
 		if h != strings.ToLower(h) || strings.ContainsAny(h, "/: ") {
 			return nil, fmt.Errorf("secret: rules: header %q is not a field name in lower case", h)
 		}
-		p[h] = true
+		p[h] = i < len(whole)
 	}
 	return p, nil
 }
 
 // holds reports whether part is in one of the headers.
-func (p positions) holds(part string) bool { return p[headerOf(part)] }
+func (p positions) holds(part string) bool {
+	_, ok := p[headerOf(part)]
+	return ok
+}
 
 // headerOf returns the field name, in lower case, of a part in a header; else "".
 func headerOf(part string) string {

@@ -2,7 +2,6 @@ package secret
 
 import (
 	"bytes"
-	"strings"
 
 	"outvet/internal/match"
 )
@@ -74,6 +73,9 @@ func (j *judge) shaped(r *rule, part, v span) {
 		return
 	}
 	score := scoreShape
+	if r.Generic != "" {
+		score = scoreGeneric
+	}
 	if r.check != nil {
 		n, ok := r.check(value)
 		if !ok {
@@ -105,7 +107,7 @@ func (j *judge) free(r *rule, part, v span) bool {
 // near reports whether one of the words of r stands shortly before v, or in
 // the path of its part.
 func (j *judge) near(r *rule, part, v span) bool {
-	const reach = 256
+	const reach = 1024
 	before := j.text[max(part.from, v.from-reach):min(part.to, v.to+reach)]
 	for _, w := range r.Near {
 		if containsFold(before, w) {
@@ -234,42 +236,6 @@ func samey(v []byte) bool {
 	return true
 }
 
-// field returns the value of a name that is a field's name, a part of its own:
-// the next part, if its path says that it belongs to the name. The path is
-// asked for only if the value would do.
-func (j *judge) field(part, name span, fits func(assignment) bool) (assignment, bool) {
-	a := assignment{name: name, data: true}
-	if part.to+1 >= len(j.text) {
-		return a, false
-	}
-	a.value = j.part(part.to + 1)
-	if a.value.len() <= 0 || a.value.from <= part.from {
-		return a, false
-	}
-	if a.value.len() > maxValue || !fits(a) {
-		return a, false
-	}
-	path := j.parts.Place(a.value.from, a.value.to).Part
-	return a, pathNames(path, string(bytes.TrimSpace(j.text[part.from:part.to])))
-}
-
-// pathNames reports whether the last names of path are field, or field and a
-// number: body/config/api_key, body/tokens/0.
-func pathNames(path, field string) bool {
-	if last, rest := lastName(path); last != "" && isNumber([]byte(last)) && rest != "" {
-		path = rest
-	}
-	return path == field || strings.HasSuffix(path, "/"+field)
-}
-
-func lastName(path string) (last, rest string) {
-	i := strings.LastIndexByte(path, '/')
-	if i < 0 {
-		return path, ""
-	}
-	return path[i+1:], path[:i]
-}
-
 // known takes a hit of a known value.
 func (j *judge) known(f knownPattern, h match.Hit) {
 	part := j.part(h.Start)
@@ -279,9 +245,11 @@ func (j *judge) known(f knownPattern, h match.Hit) {
 	}
 }
 
-// add keeps the better of two candidates that overlap.
+// add keeps the better of candidates that overlap. Hits come in the order of
+// the text, so that only the last ones can; report looks at the rest.
 func (j *judge) add(c candidate) {
-	for i := range j.found {
+	const recent = 16
+	for i := max(0, len(j.found)-recent); i < len(j.found); i++ {
 		o := &j.found[i]
 		if c.from >= o.to || o.from >= c.to {
 			continue

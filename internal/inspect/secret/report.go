@@ -1,71 +1,96 @@
 package secret
 
 import (
+	"fmt"
 	"slices"
 
 	"outvet/call"
 )
 
-// Kinds of credentials of no known issuer, by how they are sent.
-const (
-	bearerKind = "credential/bearer"
-	basicKind  = "credential/basic"
-	apiKeyKind = "credential/api-key"
-)
+// mostFindings bounds the findings of one text. More of them are an error: a
+// part of them would leave the rest to be sent.
+const mostFindings = 10_000
 
 // report turns candidates into findings, in the order of the text. What stands
 // in a layer and is also visible where the layer was found is reported once.
-func (in *Inspector) report(d *call.Dest, j *judge) []call.Finding {
-	slices.SortFunc(j.found, func(a, b candidate) int { return a.from - b.from })
-	out := make([]call.Finding, 0, len(j.found))
-	for i := range j.found {
-		c := &j.found[i]
+func (in *Inspector) report(d *call.Dest, j *judge) ([]call.Finding, error) {
+	found := distinct(j.found)
+	if len(found) > mostFindings {
+		return nil, fmt.Errorf("secret: %d findings in one text, the most is %d", len(found), mostFindings)
+	}
+	out := make([]call.Finding, 0, len(found))
+	seen := map[[2]string][]int{} // by part and digest
+	for i := range found {
+		c := &found[i]
 		f := call.Finding{Inspector: in.Name(), Place: j.parts.Place(c.from, c.to), Score: c.score}
-		f.Kind = in.kind(d, c, j, f.Part)
+		f.Kind = in.kind(d, c, f.Part)
 		if c.rule == nil {
 			f.Digest = in.digest(in.known[c.known].Value)
 		} else {
 			f.Digest = in.digest(j.text[c.from:c.to])
 		}
-		out = appendOnce(out, f)
+		key := [2]string{f.Part, f.Digest}
+		if !overlapsOne(out, seen[key], f.Place) {
+			seen[key] = append(seen[key], len(out))
+			out = append(out, f)
+		}
+	}
+	return out, nil
+}
+
+// distinct sorts candidates by place and of those that overlap keeps the best.
+func distinct(found []candidate) []candidate {
+	slices.SortStableFunc(found, func(a, b candidate) int { return a.from - b.from })
+	out := found[:0]
+	for _, c := range found {
+		if n := len(out); n > 0 && c.from < out[n-1].to {
+			if better(&c, &out[n-1]) {
+				out[n-1] = c
+			}
+			continue
+		}
+		out = append(out, c)
 	}
 	return out
 }
 
-// appendOnce drops f if the same value was reported at the same place.
-func appendOnce(out []call.Finding, f call.Finding) []call.Finding {
-	for i := range out {
-		o := &out[i]
-		if o.Part == f.Part && o.Digest == f.Digest && o.Start < f.End && f.Start < o.End {
-			return out
+// overlapsOne reports whether place overlaps one of the findings at indexes.
+func overlapsOne(out []call.Finding, indexes []int, place call.Place) bool {
+	for _, i := range indexes[max(0, len(indexes)-8):] {
+		if out[i].Start < place.End && place.Start < out[i].End {
+			return true
 		}
 	}
-	return append(out, f)
+	return false
 }
 
 // kind names a finding: at home it is a credential, else a secret.
-func (in *Inspector) kind(d *call.Dest, c *candidate, j *judge, part string) string {
+func (in *Inspector) kind(d *call.Dest, c *candidate, part string) string {
+	name, h := "", home{}
 	if c.rule == nil {
 		k := &in.known[c.known]
-		h := home{Hosts: k.Home}
-		if in.atHome(d, "known/"+k.Name, &h, part) {
-			return "credential/known/" + k.Name
-		}
-		return "secret/known/" + k.Name
+		name, h = "known/"+k.Name, home{Hosts: k.Home}
+	} else {
+		name, h = c.rule.Name, c.rule.Home
 	}
-	if !in.atHome(d, c.rule.Name, &c.rule.Home, part) {
-		return "secret/" + c.rule.Name
+	if !in.atHome(d, name, &h, part) {
+		return "secret/" + name
 	}
-	if !c.rule.Home.Self {
-		return "credential/" + c.rule.Name
+	if h.Self {
+		name = sentAs(name)
 	}
-	switch c.rule.Name {
+	return "credential/" + name
+}
+
+// sentAs names a credential of no known issuer by how it is sent.
+func sentAs(name string) string {
+	switch name {
 	case "basic-authorization":
-		return basicKind
+		return "basic"
 	case "jwt", "authorization-header":
-		return bearerKind
+		return "bearer"
 	case "generic-password", "generic-assignment":
-		return apiKeyKind
+		return "api-key"
 	}
-	return "credential/" + c.rule.Name
+	return name
 }

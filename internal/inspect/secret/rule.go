@@ -47,7 +47,8 @@ type rule struct {
 
 // A ruleSet is the whole of rules.yaml.
 type ruleSet struct {
-	Headers []string `yaml:"headers"`
+	Headers []string `yaml:"headers"` // their whole value is a credential
+	Mixed   []string `yaml:"mixed"`   // a credential may stand in them
 	Rules   []rule   `yaml:"rules"`
 }
 
@@ -55,10 +56,11 @@ type ruleSet struct {
 type rank uint8
 
 const (
-	rankGeneric rank = iota // the name says so, or the position
-	rankNamed               // the name of an issuer and the shape of its tokens
-	rankShape               // the shape alone is enough
-	rankKnown               // the value itself is known
+	rankPosition rank = iota // it stands where credentials do
+	rankGeneric              // the name says so
+	rankNamed                // the name of an issuer and the shape of its tokens
+	rankShape                // the shape alone is enough
+	rankKnown                // the value itself is known
 )
 
 // A class is a set of ASCII bytes.
@@ -111,10 +113,10 @@ func (r *rule) prepare() error {
 	if r.Describe == "" {
 		return fmt.Errorf("no description")
 	}
-	if (r.Expr == "") == (len(r.Words) == 0) {
+	switch {
+	case (r.Expr == "") == (len(r.Words) == 0):
 		return fmt.Errorf("needs either expr or words")
-	}
-	if len(r.Words) > 0 && (r.Value == "") == (r.Generic == "") {
+	case len(r.Words) > 0 && (r.Value == "") == (r.Generic == ""):
 		return fmt.Errorf("words need either value or generic")
 	}
 	r.rank = rankShape

@@ -1,6 +1,7 @@
 package secret
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -26,10 +27,13 @@ type Inspector struct {
 	rules    []rule
 	headers  positions
 	known    []Known
-	forms    []knownPattern // of patterns[len(rules):]
+	forms    []knownPattern // of the patterns after those of the rules
 	patterns []match.Pattern
-	scratch  sync.Pool // of *scratch
-	digests  sync.Pool // of hash.Hash, keyed
+
+	bearer, basic, apiKey rule // what stands whole in a header, of no known issuer
+
+	scratch sync.Pool // of *scratch
+	digests sync.Pool // of hash.Hash, keyed
 }
 
 // scratch is the working memory of one Inspect.
@@ -45,7 +49,7 @@ func New(o Options) (*Inspector, error) {
 		return nil, err
 	}
 	in := &Inspector{rules: set.Rules}
-	if in.headers, err = newPositions(set.Headers); err != nil {
+	if in.headers, err = newPositions(set.Headers, set.Mixed); err != nil {
 		return nil, err
 	}
 	for _, k := range o.Known {
@@ -59,6 +63,7 @@ func New(o Options) (*Inspector, error) {
 		r := &in.rules[i]
 		in.patterns = append(in.patterns, r.pattern(fmt.Sprintf("secret/%s/%d", r.Name, i)))
 	}
+	in.bearer, in.basic, in.apiKey = position("bearer"), position("basic"), position("api-key")
 	in.patterns, in.forms = knownPatterns(in.known, in.patterns)
 	key := append([]byte(nil), o.Key...)
 	in.digests.New = func() any { return hmac.New(sha256.New, key) }
@@ -75,10 +80,11 @@ func (in *Inspector) Patterns() []match.Pattern { return in.patterns }
 // Inspect confirms the hits of the patterns and says where each value is at
 // home. It allocates only for what it reports.
 func (in *Inspector) Inspect(ctx context.Context, s *inspect.Subject) ([]call.Finding, error) {
-	if len(s.Hits) == 0 || s.Content == nil {
+	if s.Content == nil || len(s.Content.Text) == 0 {
 		return nil, ctx.Err()
 	}
-	return in.inspect(&s.Call.Dest, s.Content.Text, s.Content, s.Hits), ctx.Err()
+	found, err := in.inspect(&s.Call.Dest, s.Content.Text, s.Content, s.Hits)
+	return found, cmp.Or(err, ctx.Err())
 }
 
 // parts is what we need of a payload.Content beside its text.
@@ -88,12 +94,13 @@ type parts interface {
 	Place(from, to int) call.Place
 }
 
-func (in *Inspector) inspect(d *call.Dest, text []byte, p parts, hits []match.Hit) []call.Finding {
+func (in *Inspector) inspect(d *call.Dest, text []byte, p parts, hits []match.Hit) ([]call.Finding, error) {
 	sc := in.scratch.Get().(*scratch)
 	defer in.scratch.Put(sc)
 	j := judge{in: in, text: text, parts: p, found: sc.found[:0]}
+	j.head()
 	for _, h := range hits {
-		if h.From < 0 || h.From >= h.To || h.To > len(text) || h.End > len(text) {
+		if h.Pattern < 0 || h.Start < 0 || h.From < 0 || h.From >= h.To || h.To > len(text) || h.End > len(text) {
 			continue
 		}
 		switch {
@@ -105,7 +112,7 @@ func (in *Inspector) inspect(d *call.Dest, text []byte, p parts, hits []match.Hi
 	}
 	sc.found = j.found
 	if len(j.found) == 0 {
-		return nil
+		return nil, nil
 	}
 	return in.report(d, &j)
 }
@@ -119,4 +126,9 @@ func (in *Inspector) digest(value []byte) string {
 	h.Write(value)
 	var sum [sha256.Size]byte
 	return hex.EncodeToString(h.Sum(sum[:0])[:size])
+}
+
+// position is the rule of what is a credential only because of where it stands.
+func position(name string) rule {
+	return rule{Name: name, rank: rankPosition, Home: home{Self: true}}
 }

@@ -8,8 +8,6 @@ import (
 	"os"
 	"strconv"
 	"testing"
-
-	"outvet/call"
 )
 
 func walk(p *plain, path string, d *json.Decoder) {
@@ -57,7 +55,7 @@ func TestTraffic(t *testing.T) {
 	s.Buffer(nil, 1<<24)
 	n := 0
 	show := func(id string, p *plain) {
-		for _, f := range in.inspect(&call.Dest{Host: "example.com"}, p.text, p, e.scan(t, p.text)) {
+		for _, f := range look(t, in, e, "example.com", p) {
 			t.Errorf("%s: %s %s %q", id, f.Kind, f.Part, p.text[max(0, f.From-40):min(f.To, f.From+60)])
 		}
 	}

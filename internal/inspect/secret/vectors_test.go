@@ -3,8 +3,6 @@ package secret
 import (
 	"strings"
 	"testing"
-
-	"outvet/call"
 )
 
 func newInspector(t testing.TB, o Options) *Inspector {
@@ -22,7 +20,7 @@ func TestVectors(t *testing.T) {
 	var block, found, allow, reported int
 	for _, v := range vectors(t, "testdata/gitleaks-vectors.jsonl") {
 		p := fields("body", v.Text)
-		got := in.inspect(&call.Dest{Host: "example.com"}, p.text, p, e.scan(t, p.text))
+		got := look(t, in, e, "example.com", p)
 		kinds := ""
 		for _, f := range got {
 			kinds += " " + strings.TrimPrefix(f.Kind, "secret/")
@@ -57,7 +55,7 @@ func TestBenign(t *testing.T) {
 	e := newEngine(t, in.patterns)
 	for _, v := range vectors(t, "testdata/benign-high-entropy.jsonl") {
 		p := fields("body", v.Text)
-		for _, f := range in.inspect(&call.Dest{Host: "example.com"}, p.text, p, e.scan(t, p.text)) {
+		for _, f := range look(t, in, e, "example.com", p) {
 			t.Errorf("%s: %s in %q: %q", v.ID, f.Kind, v.Text, v.Text[f.From:f.To])
 		}
 	}
