@@ -1,0 +1,83 @@
+package proxy
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	headBody  = 64 << 10 // of a JSON body is kept for the answer, in bytes
+	drainMax  = 1 << 20
+	drainTime = time.Second
+)
+
+// A body is what the client sends. It keeps the beginning of JSON, in which a
+// refusal finds the ID that it must repeat.
+type body struct {
+	r      io.ReadCloser
+	mu     sync.Mutex // one reader at a time: the gate may still read when we drain
+	keep   bool
+	begin  []byte
+	any    bool // something was read
+	end    bool // nothing is left
+	expect bool // the client waits for 100 (Continue) before it sends
+}
+
+// take takes the body of r over. It reports false if there is none.
+func (b *body) take(r *http.Request) bool {
+	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+		return false
+	}
+	b.r = r.Body
+	b.keep = strings.Contains(r.Header.Get("Content-Type"), "json")
+	b.expect = r.Header.Get("Expect") != ""
+	return true
+}
+
+// Read implements io.Reader.
+func (b *body) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.any = true
+	n, err := b.r.Read(p)
+	if b.keep && len(b.begin) < headBody {
+		b.begin = append(b.begin, p[:min(n, headBody-len(b.begin))]...)
+	}
+	b.end = b.end || err == io.EOF
+	return n, err
+}
+
+// Close implements io.Closer.
+func (b *body) Close() error { return b.r.Close() }
+
+// head returns the beginning of a JSON body as far as it was read.
+func (b *body) head() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.begin
+}
+
+// left reports whether the client may still be sending.
+func (b *body) left() bool {
+	if b.r == nil {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.end
+}
+
+// drain reads what the client still sends, within bounds: a client that is
+// not read from cannot read the answer. A client that waits for our word to
+// send is not asked to.
+func (x *exchange) drain() {
+	b := &x.body
+	if b.r == nil || b.expect && !b.any {
+		return
+	}
+	http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(drainTime))
+	io.CopyN(io.Discard, b, drainMax)
+}

@@ -1,0 +1,67 @@
+package proxy
+
+import (
+	"encoding/base64"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"outvet/call"
+)
+
+// nameMax bounds the name of a session and of an agent, in bytes.
+const nameMax = 128
+
+// caller says who sent r, as far as the proxy can know.
+func caller(r *http.Request) call.Caller {
+	peer := r.RemoteAddr
+	if host, _, err := net.SplitHostPort(peer); err == nil {
+		peer = host
+	}
+	who := call.Caller{Session: call.SessionID(peer), SessionMark: call.Observed, Agent: agent(r.Header)}
+	if name := session(r.Header.Get("Proxy-Authorization")); name != "" {
+		who.Session, who.SessionMark, who.Parent = call.SessionID(name), call.Claimed, who.Session
+	}
+	return who
+}
+
+// session returns the user name of Basic credentials, "" if there is none that
+// can name a session. An address cannot: it names what was observed.
+func session(field string) string {
+	scheme, cred, _ := strings.Cut(field, " ")
+	if !strings.EqualFold(scheme, "basic") {
+		return ""
+	}
+	b, err := base64.StdEncoding.DecodeString(strings.TrimSpace(cred))
+	if err != nil {
+		return ""
+	}
+	name, _, _ := strings.Cut(string(b), ":")
+	if _, err := netip.ParseAddr(name); err == nil || len(name) > nameMax || !printable(name) {
+		return ""
+	}
+	return name
+}
+
+// agent returns what the request says its program is: the product of its
+// User-Agent, or the Originator that Codex names itself by.
+func agent(h http.Header) call.Attr {
+	name := h.Get("Originator")
+	if name == "" {
+		name, _, _ = strings.Cut(h.Get("User-Agent"), " ")
+	}
+	if len(name) > nameMax || !printable(name) {
+		return call.Attr{}
+	}
+	return call.Attr{Value: name}
+}
+
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,230 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+
+	"outvet/internal/answer"
+	"outvet/internal/forward"
+)
+
+// carry sends the request on as the gate left it, and its response back.
+func (x *exchange) carry() {
+	var trace forward.Trace
+	trace.Informational = x.informational
+	out := x.r.WithContext(forward.WithTrace(x.r.Context(), &trace))
+	if err := x.prepare(out); err != nil {
+		x.fail(*malformed(err.Error()))
+		return
+	}
+	res, err := x.s.Upstream.RoundTrip(out, x.p.Guard, forward.ProtoOf(x.r))
+	x.info.end()
+	if a := trace.Address(); a.IsValid() {
+		x.out.Address = a.String()
+	}
+	if err != nil {
+		x.upstreamFailed(err)
+		return
+	}
+	defer res.Body.Close()
+	x.respond(res)
+}
+
+// prepare makes out, a copy of the client's request, the one to be sent.
+func (x *exchange) prepare(out *http.Request) error {
+	u := *x.r.URL
+	u.Fragment, u.RawFragment, u.User = "", "", nil
+	if err := setTarget(&u, x.m.Target); err != nil {
+		return err
+	}
+	out.URL, out.Host, out.RequestURI = &u, u.Host, ""
+	out.Header, out.TransferEncoding, out.Close = x.m.Header, nil, false
+	out.ContentLength, out.Body, out.GetBody = x.m.Length, nil, nil
+	if x.m.Body == nil {
+		out.ContentLength, out.Trailer = 0, nil
+		return nil
+	}
+	out.Body = readCloser(x.m.Body)
+	if len(x.r.Trailer) > 0 { // a body of known length has no trailer in HTTP/1.1
+		out.ContentLength, out.Trailer = -1, x.r.Trailer
+		out.Body = &trailed{out.Body, x}
+		return nil
+	}
+	out.GetBody = func() (io.ReadCloser, error) {
+		if b, ok := x.p.Rewind(); ok {
+			return b, nil
+		}
+		return nil, errNoRewind
+	}
+	return nil
+}
+
+var errNoRewind = errors.New("proxy: the body is sent already and not held")
+
+func readCloser(r io.Reader) io.ReadCloser {
+	if rc, ok := r.(io.ReadCloser); ok {
+		return rc
+	}
+	return io.NopCloser(r)
+}
+
+// trailed is a body whose trailer is judged at its end.
+type trailed struct {
+	io.ReadCloser
+	x *exchange
+}
+
+// Read implements io.Reader.
+func (b *trailed) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != io.EOF {
+		return n, err
+	}
+	for name, values := range b.x.r.Trailer {
+		for i := range values {
+			v, err := b.x.p.Frame("trailer/"+name, []byte(values[i]))
+			if err != nil {
+				return n, err
+			}
+			values[i] = string(v)
+		}
+	}
+	return n, io.EOF
+}
+
+// An interim keeps 1xx answers, which come on another goroutine, from running
+// into the final one.
+type interim struct {
+	mu   sync.Mutex // one answer at a time
+	over bool
+}
+
+func (i *interim) end() {
+	i.mu.Lock()
+	i.over = true
+	i.mu.Unlock()
+}
+
+// informational passes a 1xx answer on.
+func (x *exchange) informational(status int, h http.Header) error {
+	x.info.mu.Lock()
+	defer x.info.mu.Unlock()
+	if x.info.over || !x.r.ProtoAtLeast(1, 1) {
+		return nil
+	}
+	hopByHop(h, false)
+	answer.Strip(h)
+	delete(h, "Alt-Svc")
+	dst := x.w.Header()
+	for k, v := range h {
+		dst[k] = v
+	}
+	x.w.WriteHeader(status)
+	clear(dst)
+	return nil
+}
+
+// respond passes the response on.
+func (x *exchange) respond(res *http.Response) {
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		x.out.Error = "upstream switched protocols unasked"
+		x.fail(answer.Problem{Status: http.StatusBadGateway, Title: "Upstream connection failed",
+			Detail: "the server switched to another protocol unasked", Code: "http_protocol_error", Error: "http_protocol_error"})
+		return
+	}
+	hopByHop(res.Header, false)
+	answer.Strip(res.Header)
+	delete(res.Header, "Alt-Svc")
+	dst := x.w.Header()
+	for k, v := range res.Header {
+		dst[k] = v
+	}
+	for _, k := range [...]string{"Date", "Content-Type"} {
+		if _, ok := dst[k]; !ok {
+			dst[k] = nil // else net/http would add one
+		}
+	}
+	if n := len(x.p.Edits); n > 0 {
+		dst["Outvet-Edits"] = []string{strconv.Itoa(n)}
+		dst["Outvet-Call"] = []string{x.c.ID.Short()}
+	}
+	announced := announce(dst, res.Trailer)
+	x.out.Status = res.StatusCode
+	if f, ok := x.w.(interface{ EnableFullDuplex() error }); ok {
+		f.EnableFullDuplex() // else a body still being sent would end the answer
+	}
+	x.w.WriteHeader(res.StatusCode)
+	x.stream(res)
+	trailer(dst, res.Trailer, announced)
+}
+
+// announce declares the trailer and returns how many fields it has.
+func announce(dst, trailer http.Header) int {
+	for k := range trailer {
+		dst["Trailer"] = append(dst["Trailer"], k)
+	}
+	return len(trailer)
+}
+
+// trailer passes the trailer on, also what was not announced.
+func trailer(dst, from http.Header, announced int) {
+	answer.Strip(from)
+	for k, v := range from {
+		if len(from) != announced {
+			k = http.TrailerPrefix + k
+		}
+		dst[k] = v
+	}
+}
+
+// stream passes the body on as it comes.
+func (x *exchange) stream(res *http.Response) {
+	flush, _ := x.w.(http.Flusher)
+	if flush == nil {
+		flush = noFlush{}
+	}
+	if res.ContentLength < 0 || len(res.Trailer) > 0 {
+		flush.Flush() // the body may be long in coming
+	}
+	bp := x.s.buffers.Get().(*[]byte)
+	defer x.s.buffers.Put(bp)
+	for {
+		n, err := res.Body.Read(*bp)
+		if n > 0 {
+			x.out.Received += int64(n)
+			if _, err := x.w.Write((*bp)[:n]); err != nil {
+				x.out.Error = "the client went away"
+				panic(http.ErrAbortHandler)
+			}
+			if err == nil && x.out.Received != res.ContentLength {
+				flush.Flush()
+			}
+		}
+		switch {
+		case err == io.EOF:
+			return
+		case err != nil:
+			x.broken(err)
+		}
+	}
+}
+
+// broken ends an answer whose head is sent in a way that the client notices.
+func (x *exchange) broken(err error) {
+	switch s := x.p.Stopped(); {
+	case s != nil:
+		x.out.Error = s.Error()
+	case x.r.Context().Err() != nil:
+		x.out.Error = "the client went away"
+	default:
+		x.out.Error = forward.Classify(err).Error()
+	}
+	panic(http.ErrAbortHandler)
+}
+
+type noFlush struct{}
+
+func (noFlush) Flush() {}

@@ -1,0 +1,52 @@
+// Package proxy is the explicit proxy: the listener for clients that were told
+// to use one. It takes absolute-form HTTP requests and CONNECT on one port.
+//
+// # What passes and what does not
+//
+// A CONNECT is always answered with 200, because clients hide every other
+// answer and take it for an outage. Nothing is dialled for it. The first bytes
+// that follow say what the tunnel is for:
+//
+//	0x16              TLS. It ends here, with a certificate of our own; HTTP/1.1
+//	                  and HTTP/2 inside are judged request by request
+//	METHOD and space  HTTP in the clear, judged request by request
+//	anything else,    a raw connection, judged once by its destination and then
+//	or nothing in     in windows of what the client sends
+//	250 ms
+//
+// A request is described by gate.HTTP, judged by gate.Open, and then either
+// refused in the client's dialect (package answer) or sent on as the gate left
+// it. The proxy adds no field to it and removes only those that end here:
+// hop-by-hop fields, Proxy-Authorization, Txn-Token, Outvet-*, and Expect, whose
+// 100 (Continue) we send. The host of a request must be that of its tunnel, and
+// so must the TLS server name; else the answer is 421.
+//
+// Responses are passed on as they come, each read flushed, with 1xx answers and
+// trailers. Alt-Svc is removed: it would lead the client past us. A response
+// that breaks off upstream breaks off for the client, too.
+//
+// # Records
+//
+// Each request is one call, with its decided and closed record. A CONNECT is
+// no call of its own unless nothing inside it was one: then it gets a record
+// (protocol connect) whose outcome says what happened, such as a client that
+// does not trust our certificate authority. Repeats of that within a minute,
+// from one session to one host, are told once.
+//
+// # Who is calling
+//
+// The user name of Proxy-Authorization: Basic names the session, as a claim;
+// its parent is the session of the peer's address, which is observed. Without
+// it the session is the peer's address. The agent is what User-Agent or
+// Originator claims.
+//
+// # An example on the wire
+//
+//	> CONNECT paste.example:443 HTTP/1.1
+//	< HTTP/1.1 200 Connection established
+//	> (TLS) POST /api HTTP/1.1
+//	< (TLS) HTTP/1.1 403 Blocked by egress policy: POST paste.example not allowed (id 9K7Q2M)
+//
+// WebSocket upgrades of model APIs are answered with 426, on which their
+// clients fall back to POST; see upgrade.go.
+package proxy

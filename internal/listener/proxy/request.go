@@ -1,0 +1,251 @@
+package proxy
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strings"
+
+	"outvet/call"
+	"outvet/internal/answer"
+	"outvet/internal/forward"
+	"outvet/internal/gate"
+	"outvet/internal/payload"
+)
+
+// An exchange is one request and its answer.
+type exchange struct {
+	s *Server
+	w http.ResponseWriter
+	r *http.Request // as it came, but for the fields that end here
+	t *tunnel       // it came through, or nil
+
+	c    *call.Call
+	m    *payload.Message
+	p    *gate.Passage
+	ws   bool // it asks for a WebSocket
+	body body // what the client sends
+	out  call.Outcome
+	info interim
+	last *closing // a connection to be closed in order after the record
+}
+
+// outer serves the proxy's own port.
+func (s *Server) outer(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.Method == http.MethodConnect:
+		s.connect(w, r)
+	case r.URL.Host == "":
+		help(w, r)
+	default:
+		s.serve(w, r, nil)
+	}
+}
+
+// inner serves what comes through a tunnel.
+func (s *Server) inner(w http.ResponseWriter, r *http.Request) {
+	s.serve(w, r, r.Context().Value(tunnelKey{}).(*tunnel))
+}
+
+// serve carries one request through the gate.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, t *tunnel) {
+	if !s.enter(nil) {
+		panic(http.ErrAbortHandler)
+	}
+	defer s.leave(nil)
+	x := &exchange{s: s, w: w, r: r, t: t}
+	defer x.end()
+	if p := x.describe(); p != nil {
+		x.fail(*p)
+		return
+	}
+	if p := x.misled(); p != nil {
+		x.m.Body, x.m.Length = nil, 0
+		x.open()
+		x.out.Error = p.Detail
+		x.fail(*p)
+		return
+	}
+	if x.ws {
+		x.upgrade()
+		return
+	}
+	x.open()
+	if x.p.Verdict != call.Allow {
+		x.refuse(&x.p.Decision)
+		return
+	}
+	x.carry()
+}
+
+// describe makes the request a call, or says what is wrong with it.
+func (x *exchange) describe() *answer.Problem {
+	r, u := x.r, x.r.URL
+	who := caller(r)
+	if x.t != nil {
+		who = x.t.caller
+		who.Agent = agent(r.Header)
+		u.Scheme, u.Host = "http", r.Host
+		if x.t.secure {
+			u.Scheme = "https"
+		}
+		if u.Host == "" {
+			u.Host = hostPort(x.t.host, x.t.port)
+		}
+	}
+	if r.Method == http.MethodConnect || u.Scheme != "http" && u.Scheme != "https" {
+		return malformed("the proxy carries http and https requests and CONNECT to it, not " + r.Method + " of " + u.Scheme)
+	}
+	x.ws = upgrades(r)
+	hopByHop(r.Header, r.ProtoMajor == 2)
+	answer.Strip(r.Header)
+	delete(r.Header, "Txn-Token")
+	target := r.RequestURI
+	if x.body.take(r) {
+		r.Body = &x.body
+	}
+	var err error
+	x.c, x.m, err = gate.HTTP(r.Method, u, r.Header, nil, r.ContentLength)
+	if err != nil {
+		return malformed(err.Error())
+	}
+	if x.body.r != nil {
+		x.m.Body = &x.body
+	}
+	x.m.Target = rawTarget(target)
+	x.c.Listener, x.c.Grade, x.c.Caller = "proxy", call.Cooperative, who
+	return nil
+}
+
+func malformed(why string) *answer.Problem {
+	return &answer.Problem{Status: http.StatusBadRequest, Title: "Malformed proxy request", Detail: why,
+		Code: "malformed_request", Error: "http_request_error"}
+}
+
+// misled says why the request cannot be meant for where it was sent.
+func (x *exchange) misled() *answer.Problem {
+	d := &x.c.Dest
+	switch {
+	case x.t == nil:
+	case x.t.sni != "":
+		return misdirected("the TLS server name " + x.t.sni + " is not the host " + x.t.host + " of the tunnel")
+	case d.Host != x.t.host || d.Port != x.t.port:
+		return misdirected("the request is for " + hostPort(d.Host, d.Port) + ", its tunnel for " + hostPort(x.t.host, x.t.port))
+	}
+	if x.s.loops(d) {
+		return &answer.Problem{Status: http.StatusLoopDetected, Title: "Proxy loop", Detail: "the request leads back to the proxy itself",
+			Code: "loop", Error: "proxy_loop_detected"}
+	}
+	return nil
+}
+
+func misdirected(why string) *answer.Problem {
+	return &answer.Problem{Status: http.StatusMisdirectedRequest, Title: "Misdirected request", Detail: why,
+		Code: "misdirected_request", Error: "http_request_error"}
+}
+
+// rawTarget returns path and query as they stand on the request line.
+func rawTarget(uri string) string {
+	if strings.HasPrefix(uri, "/") || uri == "*" {
+		return uri
+	}
+	_, rest, ok := strings.Cut(uri, "://")
+	if !ok {
+		return uri
+	}
+	i := strings.IndexAny(rest, "/?#")
+	switch {
+	case i < 0:
+		return "/"
+	case rest[i] != '/':
+		return "/" + rest[i:]
+	}
+	return rest[i:]
+}
+
+// setTarget makes u stand for target, byte for byte.
+func setTarget(u *url.URL, target string) error {
+	if !strings.HasPrefix(target, "//") {
+		u.Opaque, u.Path, u.RawPath, u.RawQuery, u.ForceQuery = target, "", "", "", false
+		return nil
+	}
+	t, err := url.ParseRequestURI(target) // an opaque part may not begin so
+	if err != nil {
+		return err
+	}
+	u.Opaque, u.Path, u.RawPath, u.RawQuery, u.ForceQuery = "", t.Path, t.RawPath, t.RawQuery, t.ForceQuery
+	return nil
+}
+
+// open asks the gate.
+func (x *exchange) open() {
+	if x.t != nil {
+		x.t.calls.Add(1)
+	}
+	x.p = x.s.Gate.Open(x.r.Context(), x.c, x.m)
+}
+
+// end writes the closed record on every way out, a panic included.
+func (x *exchange) end() {
+	v := recover()
+	if v != nil && v != http.ErrAbortHandler {
+		x.s.log.Error("a request made the proxy panic", "panic", v, "stack", string(debug.Stack()))
+		if x.out.Error == "" {
+			x.out.Error = "the proxy panicked"
+		}
+	}
+	if x.p != nil {
+		x.s.closed(x.p.Close(x.out))
+	}
+	x.last.close()
+	if v != nil {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (s *Server) closed(err error) {
+	if err != nil {
+		s.log.Error("record the end of a call", "err", err)
+	}
+}
+
+// refuse answers as d says.
+func (x *exchange) refuse(d *call.Decision) {
+	x.drain()
+	a := answer.For(x.r, x.body.head(), d, x.c)
+	x.out.Status = a.Status
+	x.last = x.s.say(x.w, x.r, a, x.body.left())
+}
+
+// fail answers a request that could not be carried.
+func (x *exchange) fail(p answer.Problem) {
+	x.drain()
+	a := answer.Fault(x.r, x.body.head(), p, x.c)
+	x.out.Status = a.Status
+	x.last = x.s.say(x.w, x.r, a, x.body.left())
+}
+
+// upstreamFailed answers a call that upstream did not.
+func (x *exchange) upstreamFailed(err error) {
+	if s := x.p.Stopped(); s != nil {
+		x.refuse(&s.Decision)
+		return
+	}
+	if x.r.Context().Err() != nil {
+		x.out.Error = "the client went away"
+		panic(http.ErrAbortHandler)
+	}
+	e := forward.Classify(err)
+	x.out.Error = e.Error()
+	if r, ok := errors.AsType[*forward.Refused](err); ok {
+		x.refuse(&call.Decision{Verdict: call.Block, Rule: r.Rule, Code: "destination_not_allowed",
+			Reason: "The name " + x.c.Dest.Host + " leads to the address " + r.Addr.String() + ", which policy does not let calls reach"})
+		return
+	}
+	title := "Upstream connection failed"
+	if e.Status == http.StatusBadRequest {
+		title = "Request cannot be sent"
+	}
+	x.fail(answer.Problem{Status: e.Status, Title: title, Detail: e.Detail, Code: e.Type, Error: e.Type, Retry: e.Status >= 500})
+}

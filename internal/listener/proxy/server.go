@@ -1,0 +1,237 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"outvet/call"
+	"outvet/internal/forward"
+	"outvet/internal/gate"
+)
+
+// Bounds of a connection.
+const (
+	headMax    = 64 << 10 // bytes of a request's head
+	headTime   = 30 * time.Second
+	idleTime   = 5 * time.Minute
+	helloTime  = 30 * time.Second // of a TLS handshake
+	peekTime   = 250 * time.Millisecond
+	bufferSize = 32 << 10
+)
+
+// An Upstream carries admitted calls on. *forward.Forwarder is one.
+type Upstream interface {
+	RoundTrip(req *http.Request, g *call.Guard, proto forward.Proto) (*http.Response, error)
+	Dial(ctx context.Context, host string, port uint16, g *call.Guard) (net.Conn, netip.Addr, error)
+}
+
+// An Authority makes the certificates that clients see. *ca.Authority is one.
+type Authority interface {
+	Leaf(host string) (*tls.Certificate, error)
+}
+
+// A Server is the proxy. Its exported fields are set before Serve and not
+// changed after.
+type Server struct {
+	Gate      *gate.Gate
+	Upstream  Upstream
+	Authority Authority
+	Logger    *slog.Logger  // for operators; nil for none
+	Peek      time.Duration // how long a tunnel may be silent before it is a raw connection; 250 ms
+
+	start    sync.Once
+	front    *http.Server // CONNECT and absolute-form
+	inside   *http.Server // HTTP within tunnels
+	tunnels  *queue       // from front to inside
+	tls      *tls.Config
+	log      *slog.Logger
+	buffers  sync.Pool // of *[]byte, bufferSize
+	distrust distrust
+
+	// mu guards what Serve and tunnels add and Shutdown takes.
+	mu      sync.Mutex
+	own     []netip.AddrPort
+	live    map[*tunnel]struct{}
+	closing bool
+	open    int           // tunnels and requests that are not over
+	over    chan struct{} // closed when none is open and none will be
+}
+
+func (s *Server) setUp() {
+	s.log = s.Logger
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.Peek == 0 {
+		s.Peek = peekTime
+	}
+	s.buffers.New = func() any { b := make([]byte, bufferSize); return &b }
+	s.live = map[*tunnel]struct{}{}
+	s.over = make(chan struct{})
+	s.tunnels = newQueue()
+	s.tls = &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		NextProtos:     []string{"h2", "http/1.1"},
+		GetCertificate: s.certificate,
+	}
+	s.front = s.server(s.outer)
+	s.front.Protocols.SetHTTP1(true)
+	s.inside = s.server(s.inner)
+	s.inside.Protocols.SetHTTP1(true)
+	s.inside.Protocols.SetHTTP2(true)
+	s.inside.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		return context.WithValue(ctx, tunnelKey{}, tunnelOf(c))
+	}
+	go s.inside.Serve(s.tunnels)
+}
+
+func (s *Server) server(h http.HandlerFunc) *http.Server {
+	return &http.Server{
+		Handler: h, Protocols: new(http.Protocols), ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ReadHeaderTimeout: headTime, IdleTimeout: idleTime, MaxHeaderBytes: headMax,
+	}
+}
+
+// Serve answers on l until Shutdown, and then returns nil.
+func (s *Server) Serve(l net.Listener) error {
+	s.start.Do(s.setUp)
+	if a, ok := l.Addr().(*net.TCPAddr); ok {
+		s.mu.Lock()
+		s.own = append(s.own, a.AddrPort())
+		s.mu.Unlock()
+	}
+	if err := s.front.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Shutdown stops to accept, waits until the calls under way are over, and
+// returns nil; when ctx ends first it breaks them off and returns its error.
+// Every call has its closed record when it returns.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.start.Do(s.setUp)
+	first := s.front.Shutdown(ctx)
+	s.mu.Lock()
+	was := s.closing
+	s.closing = true
+	for t := range s.live {
+		if t.idle.Load() {
+			t.Conn.Close() // nothing was asked yet
+		}
+	}
+	if !was && s.open == 0 {
+		close(s.over)
+	}
+	s.mu.Unlock()
+	err := errors.Join(first, s.inside.Shutdown(ctx))
+	select {
+	case <-s.over:
+	case <-ctx.Done():
+		err = ctx.Err()
+		s.breakOff()
+		<-s.over
+	}
+	return err
+}
+
+// enter notes that a request or tunnel begins. It reports false when none may.
+func (s *Server) enter(t *tunnel) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing && s.open == 0 || s.closing && t != nil {
+		return false
+	}
+	if t != nil {
+		s.live[t] = struct{}{}
+	}
+	s.open++
+	return true
+}
+
+// leave notes that what entered is over.
+func (s *Server) leave(t *tunnel) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t != nil {
+		delete(s.live, t)
+	}
+	if s.open--; s.open == 0 && s.closing {
+		close(s.over)
+	}
+}
+
+// breakOff closes every connection.
+func (s *Server) breakOff() {
+	s.front.Close()
+	s.inside.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for t := range s.live {
+		t.Conn.Close()
+		t.cancel()
+	}
+}
+
+// loops reports whether d is where this proxy itself listens.
+func (s *Server) loops(d *call.Dest) bool {
+	s.mu.Lock()
+	own := s.own
+	s.mu.Unlock()
+	for _, a := range own {
+		if a.Port() != d.Port {
+			continue
+		}
+		ip, err := netip.ParseAddr(d.Host)
+		if err != nil {
+			return d.Host == "localhost"
+		}
+		return ip.IsLoopback() || ip.IsUnspecified() || ip == a.Addr().Unmap()
+	}
+	return false
+}
+
+// A queue is a listener whose connections are pushed.
+type queue struct {
+	c    chan net.Conn
+	done chan struct{}
+	once sync.Once
+}
+
+func newQueue() *queue { return &queue{c: make(chan net.Conn), done: make(chan struct{})} }
+
+// push hands c to who accepts. It reports false when nobody will.
+func (q *queue) push(c net.Conn) bool {
+	select {
+	case q.c <- c:
+		return true
+	case <-q.done:
+		return false
+	}
+}
+
+// Accept implements net.Listener.
+func (q *queue) Accept() (net.Conn, error) {
+	select {
+	case c := <-q.c:
+		return c, nil
+	case <-q.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener.
+func (q *queue) Close() error {
+	q.once.Do(func() { close(q.done) })
+	return nil
+}
+
+// Addr implements net.Listener.
+func (q *queue) Addr() net.Addr { return &net.TCPAddr{} }

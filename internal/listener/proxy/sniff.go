@@ -1,0 +1,80 @@
+package proxy
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"time"
+)
+
+// A kind is what a tunnel is used for.
+type kind int
+
+const (
+	kindMore   kind = iota // more must be read
+	kindTLS                // a TLS handshake
+	kindHTTP               // a request line
+	kindRaw                // something else
+	kindSilent             // the client waits for the server
+	kindGone               // the client closed it
+)
+
+// sniffMax is more than the longest method that is taken for HTTP.
+const sniffMax = 64
+
+// sniff reads until it knows what the tunnel is for, the deadline is over (the
+// zero time for none) or, after a read, enough is true. What it reads stays to
+// be read.
+func (t *tunnel) sniff(deadline time.Time, enough func() bool) kind {
+	k := classify(t.pre)
+	if k != kindMore {
+		return k
+	}
+	if !deadline.IsZero() {
+		t.Conn.SetReadDeadline(deadline)
+		defer t.Conn.SetReadDeadline(time.Time{})
+	}
+	buf := make([]byte, 2048)
+	n := copy(buf, t.pre)
+	for k == kindMore {
+		m, err := t.Conn.Read(buf[n:])
+		n += m
+		t.pre = buf[:n]
+		if k = classify(t.pre); k != kindMore || err == nil && !enough() {
+			continue
+		}
+		switch {
+		case n > 0:
+			return kindRaw
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return kindSilent
+		}
+		return kindGone
+	}
+	return k
+}
+
+// classify says what begins with b.
+func classify(b []byte) kind {
+	if len(b) == 0 {
+		return kindMore
+	}
+	if b[0] == 0x16 { // the content type of a handshake record
+		return kindTLS
+	}
+	for i, c := range b[:min(len(b), sniffMax)] {
+		switch {
+		case c == ' ' && i > 0:
+			return kindHTTP
+		case c < 'A' || c > 'Z' && c < 'a' || c > 'z':
+			if c == '-' && i > 0 && !strings.HasPrefix(string(b), "SSH-") {
+				continue
+			}
+			return kindRaw
+		}
+	}
+	if len(b) >= sniffMax {
+		return kindRaw
+	}
+	return kindMore
+}

@@ -1,0 +1,187 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"outvet/call"
+	"outvet/internal/answer"
+	"outvet/internal/forward"
+)
+
+// A tunnel is the client's connection after a CONNECT.
+type tunnel struct {
+	net.Conn
+	s      *Server
+	pre    []byte // read already, not yet given to Read
+	host   string // canonical
+	port   uint16
+	caller call.Caller
+	secure bool   // TLS ends here
+	sni    string // the server name that TLS asked for, if it is not host
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	calls  atomic.Int64 // recorded in it
+	idle   atomic.Bool  // waiting to learn what it is for
+	fault  string       // why nothing in it became a call; written before Close
+	once   sync.Once
+}
+
+type tunnelKey struct{}
+
+// tunnelOf returns the tunnel below a connection that the inner server got.
+func tunnelOf(c net.Conn) *tunnel {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	return c.(*tunnel)
+}
+
+// connect answers a CONNECT and serves what comes through it.
+func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
+	host, port, ok := authority(r.Host)
+	if !ok {
+		p := malformed("CONNECT " + r.Host + " does not name a host and a port")
+		s.say(w, r, answer.Fault(r, nil, *p, nil), false).close()
+		return
+	}
+	conn, buf, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		s.log.Error("take over a connection", "err", err)
+		return
+	}
+	conn.SetDeadline(time.Time{})
+	t := &tunnel{Conn: conn, s: s, host: host, port: port, caller: caller(r)}
+	if n := buf.Reader.Buffered(); n > 0 {
+		t.pre, _ = buf.Reader.Peek(n) // the reader is not used any more
+	}
+	t.ctx, t.cancel = context.WithCancel(context.Background())
+	t.idle.Store(true)
+	if !s.enter(t) {
+		t.cancel()
+		conn.Close()
+		return
+	}
+	if _, err := conn.Write([]byte("HTTP/1.1 200 Connection established\r\n\r\n")); err != nil {
+		t.fault = "the client went away"
+		t.Close()
+		return
+	}
+	t.serve()
+}
+
+// authority splits and checks the target of a CONNECT.
+func authority(s string) (host string, port uint16, ok bool) {
+	h, p, err := net.SplitHostPort(s)
+	if err != nil {
+		return "", 0, false
+	}
+	n, err := strconv.ParseUint(p, 10, 16)
+	if err != nil || n == 0 {
+		return "", 0, false
+	}
+	if host, err = forward.CanonicalHost(h); err != nil {
+		return "", 0, false
+	}
+	return host, uint16(n), true
+}
+
+// serve finds out what the tunnel is for. It returns once somebody else serves
+// it or it is closed.
+func (t *tunnel) serve() {
+	k := t.sniff(time.Now().Add(t.s.Peek), func() bool { return false })
+	if k == kindRaw || k == kindSilent {
+		k = t.relay(k == kindSilent)
+	}
+	switch k {
+	case kindTLS:
+		t.serveTLS()
+	case kindHTTP:
+		t.hand(t)
+	default:
+		if k == kindGone {
+			t.fault = "the client closed the tunnel without a request"
+		}
+		t.Close()
+	}
+}
+
+// hand gives c, which is t or TLS over it, to the inner server.
+func (t *tunnel) hand(c net.Conn) {
+	t.idle.Store(false)
+	if !t.s.tunnels.push(c) {
+		t.fault = "the proxy was shut down"
+		t.Close()
+	}
+}
+
+// serveTLS ends the TLS that the client begins.
+func (t *tunnel) serveTLS() {
+	t.secure = true
+	c := tls.Server(t, t.s.tls)
+	ctx, cancel := context.WithTimeout(t.ctx, helloTime)
+	err := c.HandshakeContext(ctx)
+	cancel()
+	if err != nil {
+		t.fault = handshakeFault(err)
+		t.Close()
+		return
+	}
+	if name := c.ConnectionState().ServerName; name != "" {
+		if h, err := forward.CanonicalHost(name); err != nil || h != t.host {
+			t.sni = name
+		}
+	}
+	t.hand(c)
+}
+
+// certificate answers a TLS client. The name that it asks for counts, so that
+// a client whose name differs from its CONNECT can read the refusal.
+func (s *Server) certificate(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	name := strings.TrimSuffix(h.ServerName, ".")
+	if name == "" {
+		name = h.Conn.(*tunnel).host
+	}
+	return s.Authority.Leaf(name)
+}
+
+// Read implements net.Conn.
+func (t *tunnel) Read(b []byte) (int, error) {
+	if len(t.pre) > 0 {
+		n := copy(b, t.pre)
+		t.pre = t.pre[n:]
+		return n, nil
+	}
+	return t.Conn.Read(b)
+}
+
+// CloseWrite ends what the client reads, if the connection can.
+func (t *tunnel) CloseWrite() error { return closeWrite(t.Conn) }
+
+func closeWrite(c net.Conn) error {
+	if cw, ok := c.(interface{ CloseWrite() error }); ok {
+		return cw.CloseWrite()
+	}
+	return nil
+}
+
+// Close implements net.Conn. A tunnel in which no call was made is recorded.
+func (t *tunnel) Close() error {
+	err := t.Conn.Close()
+	t.once.Do(func() {
+		t.cancel()
+		if t.calls.Load() == 0 {
+			t.s.recordUnused(t)
+		}
+		t.s.leave(t)
+	})
+	return err
+}
