@@ -58,15 +58,13 @@ func (f *finder) fold(text []byte) {
 			f.giveFold(start, end)
 			start = -1
 		}
-		n := len(f.out)
 		if start < 0 {
-			n = 0
-			f.out = f.out[:0]
-		} else {
-			f.out = append(f.out, text[end:s]...)
+			f.out, f.at, end = f.out[:0], f.at[:0], s
 		}
+		n := len(f.out)
+		f.copy(text, end, s)
 		var w word
-		f.out, floor, w = foldWord(f.out, text, s, table)
+		floor, w = f.foldWord(text, s, table)
 		if w.tags+w.selectors >= leastHidden {
 			f.giveHidden(text, s, floor)
 		}
@@ -77,7 +75,7 @@ func (f *finder) fold(text []byte) {
 			}
 			end = floor
 		case start >= 0:
-			f.out = f.out[:n]
+			f.out, f.at = f.out[:n], f.at[:min(n, len(f.at))]
 		}
 	}
 	if start >= 0 {
@@ -117,13 +115,15 @@ func (f *finder) giveHidden(text []byte, s, e int) {
 	}
 }
 
-// foldWord appends the word that begins at text[i], folded, to dst. It returns
-// its end and what it is made of.
-func foldWord(dst, text []byte, i int, table *foldings) ([]byte, int, word) {
+// foldWord appends the word that begins at text[i], folded, to f.out. It
+// returns its end and what it is made of.
+func (f *finder) foldWord(text []byte, i int, table *foldings) (int, word) {
 	var w word
+	dst := f.out
 	visible := false // the last character that shows is ASCII
 	hidden := 0      // characters that do not show behind it
-	for i < len(text) {
+	n := 0
+	for last := false; i < len(text) && !last; i += n {
 		c := text[i]
 		if c < utf8.RuneSelf {
 			if class[c]&inSpace != 0 {
@@ -132,32 +132,32 @@ func foldWord(dst, text []byte, i int, table *foldings) ([]byte, int, word) {
 			w.countASCII(c)
 			w.dropped += hidden
 			dst, visible, hidden = append(dst, c), true, 0
-			i++
-			continue
-		}
-		r, n := utf8.DecodeRune(text[i:])
-		if r == utf8.RuneError && n == 1 {
-			dst, i = append(dst, c), i+1
-			break
-		}
-		fo := table.of(r)
-		if fo.kind == wall || fo.kind == blank {
-			dst, i = append(dst, text[i:i+n]...), i+n
-			break
-		}
-		dst = w.count(dst, text[i:i+n], r, fo)
-		switch fo.kind {
-		case dropped:
-			if visible {
-				hidden++
+			n = 1
+		} else {
+			var r rune
+			r, n = utf8.DecodeRune(text[i:])
+			fo := table.of(r)
+			switch {
+			case fo.kind == wall, fo.kind == blank, r == utf8.RuneError && n == 1:
+				dst, last = append(dst, text[i:i+n]...), true
+			default:
+				dst = w.count(dst, text[i:i+n], r, fo)
 			}
-		case mark, selector:
-		default:
-			visible, hidden = false, 0
+			switch {
+			case fo.kind == dropped && visible:
+				hidden++
+			case fo.kind != dropped && fo.kind != mark && fo.kind != selector:
+				visible, hidden = false, 0
+			}
 		}
-		i += n
+		if f.tracks {
+			for len(f.at) < len(dst) {
+				f.at = append(f.at, i)
+			}
+		}
 	}
-	return dst, i, w
+	f.out = dst
+	return i, w
 }
 
 func (w *word) countASCII(c byte) {

@@ -42,6 +42,9 @@ type finder struct {
 	small []byte // one decoded escape
 	run   []byte // a run of several lines, joined
 	lines []line // where its lines stand
+
+	tracks bool  // at is kept
+	at     []int // where each byte of out comes from, of layers that change single characters
 }
 
 var finders = sync.Pool{New: func() any { return new(finder) }}

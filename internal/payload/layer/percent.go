@@ -46,10 +46,10 @@ func readQuoted(dst, b []byte, i int) ([]byte, int, int) {
 	if k < len(b) && b[k] == '\r' {
 		k++
 	}
-	if k+1 >= len(b) || b[k] != '\n' || class[b[k+1]]&inSpace != 0 || i == 0 || b[i-1] == '=' {
+	if k+1 >= len(b) || b[k] != '\n' || class[b[k+1]]&inSpace != 0 || i > 0 && b[i-1] == '=' {
 		return dst, 0, 0
 	}
-	if class[b[i-1]]&inSpace != 0 {
+	if i == 0 || class[b[i-1]]&inSpace != 0 {
 		return dst, k + 1 - i, light // it splits no word
 	}
 	return dst, k + 1 - i, strong

@@ -30,13 +30,16 @@ func (f *finder) rewrite(e *escape, text []byte) {
 	p, n, w := f.nextEscape(e, text, 0)
 	for floor := 0; p >= 0; {
 		start := wordStart(text, floor, p)
-		f.out = append(append(f.out[:0], text[start:p]...), f.small...)
+		f.out, f.at = f.out[:0], f.at[:0]
+		f.copy(text, start, p)
+		f.replace(p)
 		end, sum := p+n, w
 		for {
 			if p, n, w = f.nextEscape(e, text, end); p < 0 || !near(text, end, p) {
 				break
 			}
-			f.out = append(append(f.out, text[end:p]...), f.small...)
+			f.copy(text, end, p)
+			f.replace(p)
 			end, sum = p+n, sum+w
 		}
 		limit := len(text)
@@ -45,8 +48,28 @@ func (f *finder) rewrite(e *escape, text []byte) {
 		}
 		floor = wordEnd(text, end, limit)
 		if sum >= strong {
-			f.out = append(f.out, text[end:floor]...)
+			f.copy(text, end, floor)
 			f.give(e.name, start, floor, f.out, false)
+		}
+	}
+}
+
+// copy appends text[from:to] to what is emitted.
+func (f *finder) copy(text []byte, from, to int) {
+	f.out = append(f.out, text[from:to]...)
+	if f.tracks {
+		for ; from < to; from++ {
+			f.at = append(f.at, from)
+		}
+	}
+}
+
+// replace appends f.small, which stands for what is at p.
+func (f *finder) replace(p int) {
+	f.out = append(f.out, f.small...)
+	if f.tracks {
+		for range f.small {
+			f.at = append(f.at, p)
 		}
 	}
 }
