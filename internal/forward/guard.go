@@ -83,7 +83,7 @@ func unmapped(p netip.Prefix) netip.Prefix {
 // addresses alike, in the same words.
 func guardKey(b []byte, g *call.Guard) []byte {
 	if g == nil {
-		return b
+		g = &call.Guard{}
 	}
 	for _, list := range [...][]netip.Prefix{g.Admit, g.Refuse} {
 		for _, p := range list {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -62,7 +63,10 @@ func CanonicalHost(s string) (string, error) {
 		return canonicalIPv6(s, s)
 	}
 	name := s
-	if !ascii(s) {
+	if !ascii(s) || encoded(s) {
+		if !utf8.ValidString(s) {
+			return "", malformed(s, "it is not UTF-8")
+		}
 		var err error
 		if name, err = lookup.ToASCII(s); err != nil {
 			return "", malformed(s, "it is no international name (IDNA)")
@@ -80,6 +84,16 @@ var lookup = idna.New(
 	idna.BidiRule(),
 	idna.CheckJoiners(true),
 )
+
+// encoded reports whether a label of s may be Unicode in ASCII form ("xn--").
+func encoded(s string) bool {
+	for i := 3; i < len(s); i++ {
+		if s[i] == '-' && s[i-1] == '-' && s[i-2]|0x20 == 'n' && s[i-3]|0x20 == 'x' {
+			return true
+		}
+	}
+	return false
+}
 
 func ascii(s string) bool {
 	for i := range len(s) {

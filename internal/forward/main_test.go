@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
 	"io"
 	"log"
 	"net"
@@ -135,4 +136,11 @@ func request(t testing.TB, method, url, body string) *http.Request {
 		t.Fatal(err)
 	}
 	return req
+}
+
+func pemOf(certs ...*x509.Certificate) (out []byte) {
+	for _, c := range certs {
+		out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
+	}
+	return out
 }
