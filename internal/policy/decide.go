@@ -128,39 +128,28 @@ func (e *eval) unreadable() {
 // earlier, counts.
 func (e *eval) collect(observed bool) []call.Edit {
 	var out []call.Edit
-	for i := range e.edits {
-		if r := e.edits[i].rule; observed || !r.observe {
-			out = e.redactions(out, r)
-			for _, name := range r.strip {
-				out = addStrip(out, name, r.name)
+	for _, ed := range e.edits {
+		if ed.rule.observe && !observed {
+			continue
+		}
+		out = e.redactions(out, ed.rule)
+		for _, name := range ed.rule.strip {
+			if ed.sure >= alleged && !edited(out, name) {
+				out = append(out, call.Edit{Kind: call.StripHeader, Name: name, Rule: ed.rule.name})
 			}
 		}
 	}
-	var set []*rule
-	for i := range e.edits {
-		ed := &e.edits[i]
-		if ed.sure && len(ed.rule.set) > 0 && (observed || !ed.rule.observe) {
-			set = insert(set, ed.rule)
+	for _, ed := range e.edits {
+		if ed.rule.observe && !observed || ed.sure != yes {
+			continue
 		}
-	}
-	for _, r := range set {
-		for _, h := range r.set {
+		for _, h := range ed.rule.set {
 			if !edited(out, h.name) {
-				out = append(out, call.Edit{Kind: call.SetHeader, Name: h.name, With: h.value, Rule: r.name})
+				out = append(out, call.Edit{Kind: call.SetHeader, Name: h.name, With: h.value, Rule: ed.rule.name})
 			}
 		}
 	}
 	return out
-}
-
-// insert keeps rules in the order of layers and lines.
-func insert(rules []*rule, r *rule) []*rule {
-	at := len(rules)
-	for at > 0 && (rules[at-1].layer.number > r.layer.number ||
-		rules[at-1].layer == r.layer && rules[at-1].index > r.index) {
-		at--
-	}
-	return append(rules[:at:at], append([]*rule{r}, rules[at:]...)...)
 }
 
 func edited(edits []call.Edit, header string) bool {
@@ -170,13 +159,6 @@ func edited(edits []call.Edit, header string) bool {
 		}
 	}
 	return false
-}
-
-func addStrip(out []call.Edit, name, rule string) []call.Edit {
-	if edited(out, name) {
-		return out
-	}
-	return append(out, call.Edit{Kind: call.StripHeader, Name: name, Rule: rule})
 }
 
 // redactions adds an edit for each finding that r redacts. A finding is

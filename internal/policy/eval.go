@@ -79,9 +79,26 @@ type layerState struct {
 	away   bool     // the destination is delegated
 }
 
+// An editor is a rule that edits the call, and how sure it is that it matches.
 type editor struct {
 	rule *rule
-	sure bool
+	sure truth
+}
+
+// insert keeps editors in the order of layers and rules, each once.
+func insert(all []editor, ed editor) []editor {
+	at := len(all)
+	for at > 0 {
+		switch o := all[at-1].rule; {
+		case o == ed.rule:
+			all[at-1].sure = max(all[at-1].sure, ed.sure)
+			return all
+		case o.layer.number < ed.rule.layer.number || o.layer == ed.rule.layer && o.index < ed.rule.index:
+			return slices.Insert(all, at, ed)
+		}
+		at--
+	}
+	return slices.Insert(all, 0, ed)
 }
 
 // stricter returns the stricter of two voices; of equal ones a rule before a
@@ -355,7 +372,7 @@ func (e *eval) considerAll(entries []entry) {
 func (e *eval) consider(en *entry) {
 	r := en.rule
 	t := e.conditions(r, en.target)
-	if t == no || t == unknown && !r.strict {
+	if t == no || t != yes && !r.strict {
 		return
 	}
 	if !r.strict && e.path.kind == pathSlash && !r.sureOf(e.path.slash) {
@@ -367,7 +384,7 @@ func (e *eval) consider(en *entry) {
 			return
 		}
 		e.vars.lenient = r.uninspected == uninspectedAllow
-		if t = min(t, r.when.eval(&e.vars)); t == no || t == unknown && !r.strict {
+		if t = min(t, r.when.eval(&e.vars)); t == no || t != yes && !r.strict {
 			return
 		}
 	}
@@ -396,7 +413,7 @@ func (e *eval) consider(en *entry) {
 		e.stop(r)
 	}
 	if !e.head && r.edits() {
-		e.edits = append(e.edits, editor{r, t == yes})
+		e.edits = insert(e.edits, editor{r, t})
 	}
 }
 

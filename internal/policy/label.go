@@ -184,17 +184,23 @@ func (e *eval) conditions(r *rule, t *target) truth {
 	return out
 }
 
-// attrIs matches an attribute. One that is missing or only claimed is unknown.
+// attrIs matches an attribute. One that is missing or only claimed is unknown,
+// or alleged if the claim would match.
 func attrIs(a call.Attr, patterns []string) truth {
-	if a.Value == "" || a.Mark == call.Claimed {
+	if a.Value == "" {
 		return unknown
 	}
+	is := false
 	for _, p := range patterns {
-		if glob(p, a.Value) {
-			return yes
-		}
+		is = is || glob(p, a.Value)
 	}
-	return no
+	switch {
+	case a.Mark > call.Claimed:
+		return truthOf(is)
+	case is:
+		return alleged
+	}
+	return unknown
 }
 
 func callerIs(who *call.Caller, c *callerCond) truth {
@@ -208,14 +214,13 @@ func callerIs(who *call.Caller, c *callerCond) truth {
 	if c.roles == nil {
 		return out
 	}
-	role := unknown
+	role, known := no, false
 	for _, r := range who.Roles {
-		if t := attrIs(r, c.roles); t == yes {
-			role = yes
-			break
-		} else if t == no && role == unknown {
-			role = no
-		}
+		role = max(role, attrIs(r, c.roles))
+		known = known || r.Mark > call.Claimed
+	}
+	if !known && role == no {
+		role = unknown
 	}
 	return min(out, role)
 }
@@ -230,12 +235,9 @@ func (e *eval) toolIs(c *toolCond) truth {
 	if c.classes == nil {
 		return out
 	}
-	if e.tool.Value == "" || e.tool.Mark == call.Claimed {
-		return min(out, unknown)
-	}
 	for i := e.layer.number; i >= 0; i-- {
 		if class := e.p.layers[i].tools[e.tool.Value]; class != "" {
-			return min(out, truthOf(slices.Contains(c.classes, class)))
+			return min(out, attrIs(call.Attr{Value: class, Mark: e.tool.Mark}, c.classes))
 		}
 	}
 	return min(out, unknown)

@@ -9,17 +9,19 @@ import (
 	"outvet/call"
 )
 
-// A truth is the answer of a condition. What cannot be known does not satisfy
-// an allowing rule and does satisfy a holding or blocking one.
+// A truth is the answer of a condition. An allowing rule and one that sets
+// headers need yes; one that strips headers needs alleged: somebody says so. A
+// rule that holds, blocks or redacts is satisfied by unknown.
 type truth uint8
 
 const (
 	no truth = iota
 	unknown
+	alleged
 	yes
 )
 
-func (t truth) String() string { return [...]string{"no", "unknown", "yes"}[t] }
+func (t truth) String() string { return [...]string{"no", "unknown", "only claimed", "yes"}[t] }
 
 func truthOf(b bool) truth {
 	if b {
