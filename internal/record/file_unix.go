@@ -54,3 +54,21 @@ func lock(path string) (*os.File, error) {
 		return nil, fmt.Errorf("record: %s: %w", path, err)
 	}
 }
+
+// waitLock takes a lock that others hold for moments only.
+func waitLock(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("record: %w", err)
+	}
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
+		if err == nil {
+			return f, nil
+		}
+		if !errors.Is(err, syscall.EINTR) {
+			f.Close()
+			return nil, fmt.Errorf("record: %s: %w", path, err)
+		}
+	}
+}

@@ -14,6 +14,9 @@ type tree struct {
 	size  int64
 	peaks []tlog.Hash   // roots of the perfect subtrees, left to right, as the bits of size
 	edge  [][]tlog.Hash // of each level the hashes of the right-most tile, fewer than 256
+
+	// node, if set, is told of every hash n of a level of tiles.
+	node func(level int, n int64, h tlog.Hash)
 }
 
 // A tile is a full tile: 256 hashes of a level.
@@ -51,6 +54,9 @@ func (t *tree) push(level int, h tlog.Hash) {
 		t.edge = append(t.edge, make([]tlog.Hash, 0, tileWidth))
 	}
 	t.edge[level] = append(t.edge[level], h)
+	if t.node != nil {
+		t.node(level, t.size>>(8*level), h)
+	}
 }
 
 // root returns the Merkle tree hash.
@@ -66,7 +72,7 @@ func (t *tree) root() tlog.Hash {
 	return h
 }
 
-// clone returns a copy that shares nothing with t.
+// clone returns a copy that shares nothing with t and tells nobody.
 func (t *tree) clone() *tree {
 	c := &tree{size: t.size, peaks: append([]tlog.Hash(nil), t.peaks...)}
 	for _, e := range t.edge {

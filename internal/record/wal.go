@@ -34,7 +34,7 @@ func (r *walReader) next() ([]byte, error) {
 			return nil, err
 		}
 	}
-	for {
+	for fresh := false; ; {
 		entry, n, chain, err := nextFrame(r.buf, r.chain)
 		if err == nil {
 			r.buf, r.chain = r.buf[n:], chain
@@ -42,7 +42,13 @@ func (r *walReader) next() ([]byte, error) {
 			return entry, nil
 		}
 		if err == errDamaged {
-			return nil, r.damage("changed, removed or moved")
+			if fresh {
+				return nil, &Damage{Index: r.at, File: segmentName(r.first), What: "changed, removed or moved"}
+			}
+			// What was read before may be of a write that failed and was
+			// taken back.
+			fresh = true
+			r.rewind()
 		}
 		more, err := r.fill()
 		if err != nil {
@@ -52,6 +58,7 @@ func (r *walReader) next() ([]byte, error) {
 			continue
 		}
 		// The segment ends here, for now or because the next one begins.
+		r.rewind()
 		if r.at == r.first {
 			return nil, io.EOF
 		}
@@ -64,8 +71,10 @@ func (r *walReader) next() ([]byte, error) {
 	}
 }
 
-func (r *walReader) damage(what string) error {
-	return &Damage{Index: r.at, File: segmentName(r.first), What: what}
+// rewind forgets what was read but not yet used.
+func (r *walReader) rewind() {
+	r.off -= int64(len(r.buf))
+	r.buf = nil
 }
 
 // fill reads on and reports whether there was more.
