@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -161,7 +162,26 @@ func (f *Forwarder) RoundTrip(req *http.Request, g *call.Guard, proto Proto) (*h
 	if err != nil {
 		return nil, fault(err, host)
 	}
+	if resp.Body != http.NoBody && resp.StatusCode != http.StatusSwitchingProtocols {
+		resp.Body = &body{resp.Body, req.Context()}
+	}
 	return resp, nil
+}
+
+// A body is an answer's body. A call that is given up closes its connection;
+// the server may see that and end its answer in good order before we stop
+// reading. body does not let a cut answer pass for a whole one.
+type body struct {
+	io.ReadCloser
+	ctx context.Context
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF && b.ctx.Err() != nil {
+		err = context.Cause(b.ctx)
+	}
+	return n, err
 }
 
 var errScheme = errors.New("unsupported protocol scheme")
