@@ -2,6 +2,7 @@ package match
 
 import (
 	"regexp/syntax"
+	"slices"
 	"unicode"
 )
 
@@ -14,8 +15,12 @@ type anchor struct {
 	rest    *tree  // what can be found where the literal begins: at least all that the expression allows
 }
 
-// most is how many literals an expression is taken apart into at one place.
-const most = 64
+// What an expression is taken apart into at one place: at most so many
+// literals, none by way of a class of more characters.
+const (
+	most      = 64
+	mostClass = 24
+)
 
 // anchorsOf returns the set of anchors of t that is expected to be met least
 // often in harmless text, or nil if there is none.
@@ -42,14 +47,10 @@ func anchorsOf(t *tree) []anchor {
 }
 
 func anchorsOfStrings(t *tree) []anchor {
-	var out []anchor
-	for _, s := range stringsOf(t) {
-		if len(s) < 2 {
-			return nil
-		}
-		out = append(out, anchor{literal: s, rest: t})
+	if s := stringsOf(t); s != nil {
+		return anchorsAt(s, 0, 0, t)
 	}
-	return out
+	return nil
 }
 
 func anchorsOfAlternate(t *tree) []anchor {
@@ -79,52 +80,64 @@ func repeated(t *tree, size int) []anchor {
 // anchorsOfConcat tries each run of elements that are finite sets of strings,
 // and each other element by itself.
 func anchorsOfConcat(t *tree) []anchor {
+	after := make([]int, len(t.Sub)+1) // after[i]: bytes from element i to the end
+	for i := len(t.Sub) - 1; i >= 0; i-- {
+		after[i] = min(endless, after[i+1]+longest(t.Sub[i]))
+	}
 	var best []anchor
-	for i := range t.Sub {
-		before := longestOf(t.Sub[:i])
+	before := 0
+	for i, sub := range t.Sub {
 		from := i // what is asserted where the literal begins belongs to its rest
 		for from > 0 && assertion(t.Sub[from-1]) {
 			from--
 		}
 		rest := concat(t.Sub[from:]...)
-		run := []string{""}
-		j := i
-		for ; j < len(t.Sub); j++ {
-			if run = cross(run, stringsOf(t.Sub[j])); run == nil {
+		run := stringsOf(sub)
+		if run == nil {
+			best = rarer(best, within(t, from, i, before, after[i+1]))
+		}
+		for j := i + 1; run != nil; j++ {
+			best = rarer(best, anchorsAt(run, before, after[j], rest))
+			if j == len(t.Sub) {
 				break
 			}
-			after := longestOf(t.Sub[j+1:])
-			var set []anchor
-			for _, s := range run {
-				if len(s) < 2 {
-					set = nil
-					break
-				}
-				set = append(set, anchor{s, before, after, rest})
-			}
-			best = rarer(best, set)
+			run = cross(run, stringsOf(t.Sub[j]))
 		}
-		if j > i {
-			continue
-		}
-		set := anchorsOf(t.Sub[i])
-		after := longestOf(t.Sub[i+1:])
-		tails := map[*tree]*tree{} // anchors that shared a rest go on sharing it
-		for k := range set {
-			a := &set[k]
-			tail := tails[a.rest]
-			if tail == nil {
-				tail = concat(append([]*tree{a.rest}, t.Sub[i+1:]...)...)
-				if a.before == 0 {
-					tail = concat(append(append([]*tree{}, t.Sub[from:i]...), tail)...)
-				}
-				tails[a.rest] = tail
-			}
-			a.before, a.after, a.rest = min(endless, a.before+before), min(endless, a.after+after), tail
-		}
-		best = rarer(best, set)
+		before = min(endless, before+longest(sub))
 	}
 	return best
+}
+
+// anchorsAt returns the anchors of a run of strings, nil if one is too short.
+func anchorsAt(run []string, before, after int, rest *tree) []anchor {
+	set := make([]anchor, 0, len(run))
+	for _, s := range run {
+		if len(s) < 2 {
+			return nil
+		}
+		set = append(set, anchor{s, before, after, rest})
+	}
+	return set
+}
+
+// within returns the anchors of element i of t, seen from all of t. The
+// elements between from and i assert something.
+func within(t *tree, from, i, before, after int) []anchor {
+	set := anchorsOf(t.Sub[i])
+	rests := map[*tree]*tree{} // anchors that shared a rest go on sharing it
+	for k := range set {
+		a := &set[k]
+		rest := rests[a.rest]
+		if rest == nil {
+			rest = concat(append([]*tree{a.rest}, t.Sub[i+1:]...)...)
+			if a.before == 0 {
+				rest = concat(append(append([]*tree{}, t.Sub[from:i]...), rest)...)
+			}
+			rests[a.rest] = rest
+		}
+		a.before, a.after, a.rest = min(endless, a.before+before), min(endless, a.after+after), rest
+	}
+	return set
 }
 
 func concat(ts ...*tree) *tree { return &tree{Op: syntax.OpConcat, Sub: ts} }
@@ -230,7 +243,7 @@ func stringsOfClass(t *tree) []string {
 	var all []string
 	for i := 0; i < len(t.Rune); i += 2 {
 		lo, hi := t.Rune[i], t.Rune[i+1]
-		if hi-lo > 2*most {
+		if len(all)+int(hi-lo) > mostClass {
 			return nil
 		}
 		for r := lo; r <= hi; r++ {
@@ -246,16 +259,16 @@ func stringsOfClass(t *tree) []string {
 // none or too many.
 func cross(a, b []string) []string {
 	var out []string
-	seen := make(map[string]bool, len(a)*len(b))
 	for _, x := range a {
 		for _, y := range b {
-			if s := x + y; !seen[s] {
-				if len(out) == most {
-					return nil
-				}
-				seen[s] = true
-				out = append(out, s)
+			s := x + y
+			if slices.Contains(out, s) {
+				continue
 			}
+			if len(out) == most {
+				return nil
+			}
+			out = append(out, s)
 		}
 	}
 	return out

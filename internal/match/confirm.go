@@ -3,7 +3,7 @@ package match
 import "unicode/utf8"
 
 // stepCost is what a step of the backtracking search counts, in steps of a DFA.
-const stepCost = 4
+const stepCost = 2
 
 // confirm makes hits of the candidates, which are in the order of their
 // patterns and places.

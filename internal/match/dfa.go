@@ -280,21 +280,22 @@ func (d *dfa) complete() int {
 	return len(d.known)
 }
 
-// lives reports whether the dfa is not dead after all of text[at:], whatever
-// may follow.
-func (d *dfa) lives(b *builder, text []byte, at int) bool {
+// followers adds to may the bytes that can be read next after all of text,
+// whatever stood before it. What follows a whole match may be anything.
+func (d *dfa) followers(b *builder, text []byte, may *[256]bool) {
 	d.once.Do(func() { d.begin(b) })
-	s := d.initial[edge]
-	if at > 0 {
-		s = d.initial[sideOf(text[at-1])]
-	}
-	for _, c := range text[at:] {
-		if s.end != alive {
-			break
+	for _, s := range d.initial {
+		for i := 0; i < len(text) && s.end == alive; i++ {
+			if k := d.symbol[text[i]]; k != skip {
+				s = b.step(d, s, k)
+			}
 		}
-		if k := d.symbol[c]; k != skip {
-			s = b.step(d, s, k)
+		if s.end == dead {
+			continue
+		}
+		for c := range may {
+			k := d.symbol[c]
+			may[c] = may[c] || s.end != alive || k != skip && b.step(d, s, k).end != dead
 		}
 	}
-	return s.end != dead
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"slices"
-	"strings"
 )
 
 // A filter finds literals. A literal is represented by trigrams, folded to one
@@ -100,8 +99,8 @@ func (l load) rarest(s string) (best int) {
 func (m *Matcher) borrow(l load, i int) {
 	s := m.literals[i].text
 	last := len(s) - 2
-	for c := range 256 {
-		if (c < 0x80 || c >= 0xC2) && m.goesOn(i, byte(c)) {
+	for c, may := range m.followers(i) {
+		if may {
 			l.add(trigram(s[last], s[last+1], byte(c)), i, last)
 		}
 	}
@@ -114,33 +113,27 @@ func (m *Matcher) borrow(l load, i int) {
 	}
 }
 
-// goesOn reports whether some target of the literal lives on when next follows,
-// whatever stands before and in whatever case the literal is written.
-func (m *Matcher) goesOn(i int, next byte) bool {
+// followers returns the bytes that some target of the literal may see behind
+// it, whatever stands before and in whatever case the literal is written.
+func (m *Matcher) followers(i int) (may [256]bool) {
 	l := &m.literals[i]
-	var text []byte
 	for _, t := range l.targets {
-		if t.dfa == nil {
-			return true
-		}
 		for cases := range 1 << len(l.text) {
-			for _, before := range []string{"", " ", "a", "\n"} {
-				text = append(text[:0], before...)
-				for k := range len(l.text) {
-					c := l.text[k : k+1]
-					if cases>>k&1 == 1 {
-						c = strings.ToUpper(c)
-					}
-					text = append(text, c...)
+			text := []byte(l.text)
+			for k, c := range text {
+				if cases>>k&1 == 1 && 'a' <= c && c <= 'z' {
+					text[k] = c - 'a' + 'A'
 				}
-				text = append(text, next)
-				if t.dfa.lives(&m.builder, text, len(before)) {
-					return true
-				}
+			}
+			for c := range may {
+				may[c] = may[c] || t.dfa == nil
+			}
+			if t.dfa != nil {
+				t.dfa.followers(&m.builder, text, &may)
 			}
 		}
 	}
-	return false
+	return may
 }
 
 // fold folds s as the filter does.

@@ -55,8 +55,8 @@ type target struct {
 }
 
 // New compiles the patterns. It refuses patterns that break the laws of
-// patterns (see the package documentation), naming each and its law. The laws
-// on the number of states are left to Check.
+// patterns (see the package documentation), naming each and its law. The law
+// on the number of states is left to Check.
 func New(patterns []Pattern) (*Matcher, error) {
 	m := &Matcher{builder: builder{room: memory}}
 	index := map[string]int{}
@@ -127,18 +127,23 @@ const (
 )
 
 // Scan returns the hits in text, in the order of their starts; they are valid until the next
-// Scan with s. It allocates nothing beyond the growth of s. When a text needs
-// more than its budget of steps the error is ErrBudget, which the caller must
-// treat as "not inspected".
+// Scan with s. It allocates nothing beyond the growth of s and of the states
+// that a text is the first to need. When a text needs more than its budget of
+// steps the error is ErrBudget, which the caller must treat as "not
+// inspected"; the hits are then some of those in text.
 func (m *Matcher) Scan(text []byte, s *Scratch) ([]Hit, error) {
 	s.reset(len(text))
 	m.filter.scan(m, text, s)
+	refused := s.left < 0
+	if refused {
+		s.left = stepsPerText // for what was found so far
+	}
 	slices.SortFunc(s.candidates, func(a, b candidate) int {
 		return cmp.Or(cmp.Compare(a.pattern, b.pattern), cmp.Compare(a.at, b.at))
 	})
 	m.confirm(text, s)
 	slices.SortFunc(s.hits, byStart)
-	if s.left < 0 {
+	if refused || s.left < 0 {
 		return s.hits, ErrBudget
 	}
 	return s.hits, nil

@@ -41,6 +41,7 @@ func newProgram(t *tree) *program {
 		panic("match: " + err.Error()) // syntax.Compile has no errors
 	}
 	p := &program{inst: make([]inst, len(compiled.Inst)), start: uint32(compiled.Start)}
+	var last *inst // of kind char: repeats make many of the same
 	for i := range compiled.Inst {
 		from, to := &compiled.Inst[i], &p.inst[i]
 		to.out, to.arg = from.Out, from.Arg
@@ -60,13 +61,15 @@ func newProgram(t *tree) *program {
 		case syntax.InstMatch:
 			to.kind = match
 		case syntax.InstRune, syntax.InstRune1, syntax.InstRuneAny, syntax.InstRuneAnyNotNL:
-			to.kind, to.runes = char, from
-			to.beyond = matchesBeyond(from)
-			for c := range 128 {
-				if from.MatchRune(rune(c)) {
-					to.ascii[c>>6] |= 1 << (c & 63)
+			if last == nil || !sameRunes(last.runes, from) {
+				last = &inst{kind: char, runes: from, beyond: matchesBeyond(from)}
+				for c := range 128 {
+					if from.MatchRune(rune(c)) {
+						last.ascii[c>>6] |= 1 << (c & 63)
+					}
 				}
 			}
+			to.kind, to.runes, to.beyond, to.ascii = char, last.runes, last.beyond, last.ascii
 		}
 	}
 	return p
@@ -74,6 +77,15 @@ func newProgram(t *tree) *program {
 
 // noSlot is the slot of an instruction that captures nothing.
 const noSlot = 1 << 30
+
+// sameRunes reports whether a and b match the same, as copies that a repeat
+// made do.
+func sameRunes(a, b *syntax.Inst) bool {
+	if a.Op != b.Op || len(a.Rune) != len(b.Rune) || len(a.Rune) > 0 && &a.Rune[0] != &b.Rune[0] {
+		return false
+	}
+	return (a.Op != syntax.InstRune && a.Op != syntax.InstRune1) || a.Arg == b.Arg
+}
 
 // matchesBeyond reports whether i may match a rune outside ASCII.
 func matchesBeyond(i *syntax.Inst) bool {

@@ -199,6 +199,11 @@ func TestWithoutRoomForStates(t *testing.T) {
 				t.Fatalf("room %d: %v %v, %d hits, want %d", room, err, err2, len(got), len(want))
 			}
 		}
+		for range 4 {
+			if _, err := m.Scan(chat(t, r, 64<<10, true), &s2); err != nil {
+				t.Errorf("room %d: harmless text: %v", room, err)
+			}
+		}
 		if m.builder.room < 0 {
 			t.Errorf("%d bytes too much", -m.builder.room)
 		}
@@ -315,6 +320,12 @@ func TestErrBudgetIsReportedWithWhatWasFound(t *testing.T) {
 	_, err := m.Scan(bytes.Repeat([]byte("key"), 40000), &s)
 	if !errors.Is(err, ErrBudget) {
 		t.Errorf("%v, %d steps left", err, s.left)
+	}
+	secret := "hunter2-correct-horse"
+	m = matcher(t, []Pattern{{ID: "exact", Expr: secret}, {ID: "slow", Expr: `(?:[a-z]{0,40}[a-y]{0,40}){3}key[a-z]{0,400}!`}})
+	got, err := m.Scan([]byte(secret+strings.Repeat("key", 40000)), &s)
+	if !errors.Is(err, ErrBudget) || len(got) == 0 {
+		t.Errorf("%v, %d hits", err, len(got))
 	}
 	if got, err := m.Scan([]byte("harmless"), &s); len(got) != 0 || err != nil {
 		t.Errorf("the next text suffers: %v %v", got, err)

@@ -71,7 +71,11 @@ func longest(t *tree) int {
 	case syntax.OpCapture, syntax.OpQuest:
 		return longest(t.Sub[0])
 	case syntax.OpConcat:
-		return longestOf(t.Sub)
+		n := 0
+		for _, s := range t.Sub {
+			n = min(endless, n+longest(s))
+		}
+		return n
 	case syntax.OpAlternate:
 		n := 0
 		for _, s := range t.Sub {
@@ -87,15 +91,6 @@ func longest(t *tree) int {
 		return times(longest(t.Sub[0]), t.Max)
 	}
 	return 0
-}
-
-// longestOf is longest of the concatenation of ts.
-func longestOf(ts []*tree) int {
-	n := 0
-	for _, t := range ts {
-		n = min(endless, n+longest(t))
-	}
-	return n
 }
 
 func times(n, count int) int { return min(endless, n*count) }
