@@ -16,9 +16,10 @@ type eval struct {
 
 	head   bool // nothing is known of the payload yet
 	host   string
-	addr   netip.Addr // of a host that is an address
-	broken bool       // the host is neither a name nor an address
-	method string     // in capitals
+	addr   netip.Addr   // of a host that is an address
+	doubt  []netip.Addr // that the host perhaps stands for
+	broken bool         // the host is neither a name nor an address
+	method string       // in capitals
 	path   readings
 	hard   bool // something is not inspected at all
 	soft   bool // something is inspected in windows
@@ -188,8 +189,24 @@ func isUpper(s string) bool {
 	return true
 }
 
-// readHost sets host and addr.
+// readHost sets host, addr and doubt.
 func (e *eval) readHost() {
+	e.readName()
+	e.doubt = e.doubt[:0]
+	if a, ok := inner(e.addr); ok {
+		e.doubt = append(e.doubt, a)
+	}
+	if !e.addr.IsValid() && e.host != "" {
+		if a, ok := numeric(e.host); ok {
+			e.doubt = append(e.doubt, a)
+		}
+	}
+	for _, a := range e.c.Dest.Addrs {
+		e.doubt = append(e.doubt, a.WithZone("").Unmap())
+	}
+}
+
+func (e *eval) readName() {
 	e.host, e.addr, e.broken = e.c.Dest.Host, netip.Addr{}, false
 	if e.host == "" {
 		return
@@ -224,16 +241,12 @@ func (e *eval) locate(x *index) {
 	e.nearHost(x, e.host, true)
 	if e.addr.IsValid() {
 		e.nearAddr(x, e.addr, true)
-		if a, ok := inner(e.addr); ok {
-			e.nearAddr(x, a, false)
+	}
+	for _, a := range e.doubt {
+		e.nearAddr(x, a, false)
+		if len(x.exact) > 0 {
 			e.nearHost(x, a.String(), false)
 		}
-	} else if a, ok := numeric(e.host); ok {
-		e.nearAddr(x, a, false)
-		e.nearHost(x, a.String(), false)
-	}
-	for _, a := range e.c.Dest.Addrs {
-		e.nearAddr(x, a.WithZone("").Unmap(), false)
 	}
 	e.near = append(e.near, near{&x.every, true})
 }
@@ -242,7 +255,7 @@ func (e *eval) nearHost(x *index, host string, sure bool) {
 	if n := x.exact[host]; n != nil {
 		e.near = append(e.near, near{n, sure})
 	}
-	if len(x.below) == 0 || e.addr.IsValid() {
+	if len(x.below) == 0 || !sure || e.addr.IsValid() {
 		return
 	}
 	for rest := host; ; {

@@ -6,7 +6,10 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"hash"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"cel.dev/cel-go/cel"
@@ -206,7 +209,7 @@ func (b *builder) destinations(l *layer, docs []*document, outer []*layer) map[s
 		for _, d := range o.destinations {
 			// The rules of this layer find it through this layer's own index.
 			inner := *d
-			inner.lent, inner.rules, inner.admit = false, bucket{}, 0
+			inner.lent, inner.rules, inner.admit, inner.borrowed = false, bucket{}, 0, true
 			inner.category, inner.trust, inner.credentials = "", "", nil
 			known[d.name] = &inner
 		}
@@ -346,7 +349,7 @@ func (b *builder) secrets(docs []*document, outermost bool) []Secret {
 			if n != 1 {
 				b.add(s.at("name"), "secret %s has exactly one of env, file, list", quote(s.name))
 			}
-			one := Secret{Name: s.name, Env: s.env, File: s.file, List: s.list}
+			one := Secret{Name: s.name, Env: s.env, File: beside(doc.file, s.file), List: beside(doc.file, s.list)}
 			if outermost {
 				for _, h := range s.home {
 					one.Home = append(one.Home, h.String())
@@ -356,4 +359,18 @@ func (b *builder) secrets(docs []*document, outermost bool) []Secret {
 		}
 	}
 	return out
+}
+
+// beside returns the path of a file as a policy file names it: relative to that
+// file, or to the home directory with ~/.
+func beside(policy, name string) string {
+	if rest, ok := strings.CutPrefix(name, "~/"); ok {
+		if home, err := os.UserHomeDir(); err == nil {
+			return filepath.Join(home, rest)
+		}
+	}
+	if name == "" || filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(filepath.Dir(policy), name)
 }

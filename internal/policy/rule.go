@@ -101,6 +101,7 @@ type destination struct {
 	category, trust string
 	credentials     []string
 	lent, used      bool
+	borrowed        bool   // of an outer layer, for the rules of this one
 	rules           bucket // rules that name it
 	admit           int    // number of its cidrs as a set that can be admitted, from 1
 }

@@ -205,7 +205,14 @@ func yamlPlace(name string, err error) place {
 func yamlMessage(err error) string {
 	var le *yaml.LoadError
 	if errors.As(err, &le) {
-		return "not valid YAML: " + clip(oneLine(le.Message))
+		m := oneLine(le.Message)
+		switch {
+		case strings.Contains(m, "unknown anchor"):
+			return "a text that begins with * needs quotes"
+		case strings.Contains(m, "cannot start any token"):
+			return "not valid YAML: " + clip(m) + " (a text that begins with @ needs quotes; indent with spaces)"
+		}
+		return "not valid YAML: " + clip(m)
 	}
 	switch s := err.Error(); {
 	case strings.Contains(s, "no documents"):
