@@ -142,7 +142,7 @@ func tests(o Options) []test {
 	return []test{
 		{name: "allowed", policy: base + only, want: want{rule: "only", arrived: true}},
 		{name: "allowed with a body", policy: base + only + secrets, body: "text", want: want{rule: "only", arrived: true, body: "text"}},
-		{name: "no rule", policy: base + others, want: want{rule: call.RuleDefault, told: "ot allowed"}},
+		{name: "no rule", policy: base + others, want: want{rule: call.RuleDefault, told: "not allow"}},
 		{name: "blocked", policy: base + blocks, want: want{rule: "only", told: why}},
 		{name: "held", policy: base + holds, want: want{rule: "only", told: "waiting for a person"}},
 		{name: "edited", policy: base + only + masks, body: "a " + secretWord + " b", want: want{rule: "only", arrived: true},

@@ -31,7 +31,8 @@
 // no call of its own unless nothing inside it was one: then it gets a record
 // (protocol connect) whose outcome says what happened, such as a client that
 // does not trust our certificate authority. Repeats of that within a minute,
-// from one session to one host, are told once.
+// from one session to one host, are told once. A tunnel that a client made in
+// advance and closed after TLS without a word was no attempt and leaves none.
 //
 // # Who is calling
 //

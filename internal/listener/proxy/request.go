@@ -98,19 +98,17 @@ func (x *exchange) describe() *answer.Problem {
 		return malformed("the proxy carries http and https requests and CONNECT to it, not " + r.Method + " of " + u.Scheme)
 	}
 	x.ws = upgrades(r)
+	has := x.body.take(r) // it needs to see Expect
 	hopByHop(r.Header, r.ProtoMajor == 2)
 	answer.Strip(r.Header)
 	delete(r.Header, "Txn-Token")
 	target := r.RequestURI
-	if x.body.take(r) {
-		r.Body = &x.body
-	}
 	var err error
 	x.c, x.m, err = gate.HTTP(r.Method, u, r.Header, nil, r.ContentLength)
 	if err != nil {
 		return malformed(err.Error())
 	}
-	if x.body.r != nil {
+	if has {
 		x.m.Body = &x.body
 	}
 	x.m.Target = rawTarget(target)

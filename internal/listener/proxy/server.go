@@ -89,6 +89,11 @@ func (s *Server) setUp() {
 	s.inside.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		return context.WithValue(ctx, tunnelKey{}, tunnelOf(c))
 	}
+	s.inside.ConnState = func(c net.Conn, st http.ConnState) {
+		if st == http.StateActive {
+			tunnelOf(c).asked.Store(true)
+		}
+	}
 	go s.inside.Serve(s.tunnels)
 }
 

@@ -31,6 +31,9 @@ type tunnel struct {
 	cancel context.CancelFunc
 	calls  atomic.Int64 // recorded in it
 	idle   atomic.Bool  // waiting to learn what it is for
+	ready  bool         // TLS stands
+	h2     bool         // it carries HTTP/2
+	asked  atomic.Bool  // something came on it that should be a request, or HTTP/2
 	fault  string       // why nothing in it became a call; written before Close
 	once   sync.Once
 }
@@ -135,11 +138,14 @@ func (t *tunnel) serveTLS() {
 		t.Close()
 		return
 	}
-	if name := c.ConnectionState().ServerName; name != "" {
+	state := c.ConnectionState()
+	t.h2 = state.NegotiatedProtocol == "h2"
+	if name := state.ServerName; name != "" {
 		if h, err := forward.CanonicalHost(name); err != nil || h != t.host {
 			t.sni = name
 		}
 	}
+	t.ready = true
 	t.hand(c)
 }
 
@@ -173,12 +179,17 @@ func closeWrite(c net.Conn) error {
 	return nil
 }
 
-// Close implements net.Conn. A tunnel in which no call was made is recorded.
+// spare reports whether the tunnel was made in advance and not needed, as
+// clients do that make several connections at once: nothing was attempted.
+func (t *tunnel) spare() bool { return t.ready && (t.h2 || !t.asked.Load()) }
+
+// Close implements net.Conn. A tunnel in which no call was made is recorded,
+// unless it is a spare one.
 func (t *tunnel) Close() error {
 	err := t.Conn.Close()
 	t.once.Do(func() {
 		t.cancel()
-		if t.calls.Load() == 0 {
+		if t.calls.Load() == 0 && !t.spare() {
 			t.s.recordUnused(t)
 		}
 		t.s.leave(t)
