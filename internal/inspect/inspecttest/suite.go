@@ -307,6 +307,7 @@ func (s *suite) impossibleHits(t *testing.T) {
 	_, _ = b.in.Inspect(context.Background(), sub)
 }
 
+// huge repeats each text for megabytes: the inspector may refuse, in time.
 func (s *suite) huge(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short")
@@ -317,7 +318,9 @@ func (s *suite) huge(t *testing.T) {
 	for _, text := range texts {
 		sub := b.subject(t, "text/plain", strings.Repeat(text+" ", size/(len(text)+1)/max(1, len(text)/64+1)))
 		start := time.Now()
-		b.inspect(t, sub)
+		if _, err := b.in.Inspect(context.Background(), sub); err != nil {
+			t.Logf("%.20q over and over: refused: %v", text, err)
+		}
 		if d := time.Since(start); d > limit {
 			t.Errorf("%.20q over and over: %v", text, d)
 		}

@@ -12,6 +12,7 @@ const (
 type assignment struct {
 	name, value span
 	quoted      bool // the value stood in quotes
+	element     bool // the value stood in an XML element
 	data        bool // the value is a field of its own, not a word in a text
 	statement   bool // the line goes on as program code does
 }
@@ -44,6 +45,7 @@ func isWordByte(b byte) bool {
 func assigned(text []byte, part, name span) (assignment, bool) {
 	a := assignment{name: name}
 	r := reader{text: text[:part.to], pos: name.to}
+	a.element = r.at('>')
 	closed := r.skip("\"'`)]\\", 4)
 	spaced := r.skip(" \t", maxGap)
 	option := hasPrefix(text[name.from:name.to], "--") && (spaced > 0 || r.at('='))
@@ -63,8 +65,20 @@ func assigned(text []byte, part, name span) (assignment, bool) {
 			return v.of(a.name), true
 		}
 	}
+	if a.element && !closes(r.text[r.pos:]) {
+		return a, false
+	}
 	a.statement = r.statement()
 	return a, a.value.len() > 0
+}
+
+// closes reports whether b begins with the end of an XML element.
+func closes(b []byte) bool {
+	i := 0
+	for i < len(b) && i < 64 && inSet(" \t\r\n\"'", b[i]) {
+		i++
+	}
+	return hasPrefix(b[i:], "</") || hasPrefix(b[i:], "<!")
 }
 
 func (a assignment) of(name span) assignment { a.name = name; return a }
@@ -134,7 +148,7 @@ func (r *reader) operator(part, name span, closed bool) bool {
 	switch s := string(op); s {
 	case ",":
 		r.skip(" \t", maxGap)
-		return closed && r.pos < len(r.text) && inSet("\"'`", r.text[r.pos])
+		return closed && inSet("\"'`\\", r.text[name.to]) && r.pos < len(r.text) && inSet("\"'`", r.text[r.pos])
 	case ">":
 		if name.from > part.from && r.text[name.from-1] == '<' {
 			r.skip(" \t\r\n", 64)

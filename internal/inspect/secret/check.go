@@ -156,7 +156,7 @@ func opaque(v []byte) bool {
 
 // looksURLPassword judges the password in scheme://user:password@host.
 func looksURLPassword(v []byte) bool {
-	if stopped(v) || stuffed(v) || v[0] == ':' || v[0] == '{' || v[0] == '[' {
+	if len(v) < 4 || stopped(v) || stuffed(v) || v[0] == ':' || v[0] == '{' || v[0] == '[' {
 		return false
 	}
 	switch string(bytes.ToLower(v)) {
@@ -255,14 +255,19 @@ func jwtEnd(v []byte) int {
 // pem wants a body of base64 between the marks, and cuts behind the end mark.
 // A block without end mark is one all the same: it may have been cut off.
 func pem(v []byte) (int, bool) {
-	head := bytes.Index(v, []byte("-----"))
-	head += 5 + bytes.Index(v[head+5:], []byte("-----")) + 5
+	const mark = "-----"
+	head := len(mark)
+	i := bytes.Index(v[min(head, len(v)):], []byte(mark))
+	if i < 0 {
+		return 0, false
+	}
+	head += i + len(mark)
 	n := len(v)
 	body := v[head:]
 	if end := bytes.Index(body, []byte("-----END")); end >= 0 {
 		n = head + end + len("-----END")
-		if i := bytes.Index(v[n:], []byte("-----")); i >= 0 && i < 60 {
-			n += i + 5
+		if i := bytes.Index(v[n:], []byte(mark)); i >= 0 && i < 60 {
+			n += i + len(mark)
 		}
 		body = body[:end]
 	} else {

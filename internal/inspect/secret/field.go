@@ -2,6 +2,7 @@ package secret
 
 import (
 	"bytes"
+	"net/url"
 	"strconv"
 	"strings"
 )
@@ -54,14 +55,24 @@ func isValueKey(b []byte) bool {
 // number: body/config/api_key, body/tokens/0.
 func names(path, field string) bool {
 	rest, last := splitPath(path)
-	if strings.EqualFold(last, field) {
+	if sameName(last, field) {
 		return true
 	}
 	if _, err := strconv.Atoi(last); err != nil {
-		return len(field) > 0 && len(path) > len(field) && strings.EqualFold(path[len(path)-len(field):], field) && path[len(path)-len(field)-1] == '/'
+		return false
 	}
 	_, last = splitPath(rest)
-	return strings.EqualFold(last, field)
+	return sameName(last, field)
+}
+
+// sameName reports whether segment is how a path writes the name of a field:
+// escaped, or (name) where the name may be data itself.
+func sameName(segment, field string) bool {
+	if segment == "(name)" || strings.EqualFold(segment, field) {
+		return true
+	}
+	s, err := url.PathUnescape(segment)
+	return err == nil && strings.EqualFold(s, field)
 }
 
 func splitPath(path string) (rest, last string) {

@@ -62,7 +62,7 @@ func (h *home) admits(part string) bool {
 // within reports whether part is at or a layer or field inside it. Names of
 // fields compare in any case.
 func within(part, at string) bool {
-	return len(part) >= len(at) && strings.EqualFold(part[:len(at)], at) && (len(part) == len(at) || part[len(at)] == '/')
+	return len(part) >= len(at) && strings.EqualFold(part[:len(at)], at) && (len(part) == len(at) || inSet("/#", part[len(at)]))
 }
 
 // positions are the headers in which credentials stand, by field name in lower
@@ -86,13 +86,23 @@ func (p positions) holds(part string) bool {
 	return ok
 }
 
-// headerOf returns the field name, in lower case, of a part in a header; else "".
+// headerOf returns the field name, in lower case, of a part in a header or of
+// a layer in one; else "". Of what is joined of several fields it is "".
 func headerOf(part string) string {
-	const prefix = "header/"
-	if !strings.HasPrefix(part, prefix) {
+	const prefix, cookie = "header/", "cookie"
+	if strings.Contains(part, "+") {
 		return ""
 	}
-	name, _, _ := strings.Cut(part[len(prefix):], "/")
+	if within(part, cookie) {
+		return cookie
+	}
+	name, ok := strings.CutPrefix(part, prefix)
+	if !ok {
+		return ""
+	}
+	if i := strings.IndexAny(name, "/#"); i >= 0 {
+		name = name[:i]
+	}
 	return strings.ToLower(name)
 }
 

@@ -71,7 +71,7 @@ var innocent = wordSet(`public pub csrf xsrf count counts length len size sizes 
 	host source scope scopes permission issuer audience parser tokenizer embedding bos eos pad unk special separator
 	delimiter stop mask word words rotation method mode store keystore provider section group groups list event events
 	test_id trace span request correlation schema sequence bucket site recaptcha vocab input output prompt completion
-	cached reasoning budget tokens_per`)
+	mgr attribute cached reasoning budget tokens_per`)
 
 var passwordWords = wordSet("password passwd passwords pwd passphrase passcode passw userpassword dbpassword pass userpass dbpass rootpassword adminpassword mypassword")
 

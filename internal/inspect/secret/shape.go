@@ -76,7 +76,7 @@ func isOneWord(b []byte) bool {
 	case c.digit == 0:
 		return c.turns <= 3 || !randomCase(b)
 	}
-	return c.turns <= 2 && len(b) <= 20
+	return c.turns <= 3 && len(b) <= 20
 }
 
 // randomCase reports whether letters change their case as chance would have
@@ -118,13 +118,13 @@ var stops = [...]string{
 	"example", "changeme", "change_me", "change-me", "placeholder", "redacted", "your_", "your-", "yourapi", "yoursecret",
 	"yourtoken", "yourpassword", "_here", "-here", "dummy", "insert", "replace", "todo", "xxxx", "****", "....", "${", "$(", "{{",
 	"}}", "%(", "<", ">", "process.env", "environ", "getenv", "os.get", "config.", "settings.", "op://", "arn:aws",
-	"vault:", "ref+", "env:", "file:", "data:", "null", "undefined", "abcdefgh", "12345678910", "[redacted", "hunter1",
+	"vault:", "ref+", "urn:uuid", "env:", "file:", "data:", "null", "undefined", "abcdefgh", "12345678910", "[redacted", "hunter1",
 	"notreal", "not-real", "fake-", "fake_", "mock", "sample",
 }
 
 // stopped reports whether a value of a generic rule stands for another one.
 func stopped(b []byte) bool {
-	if len(b) == 0 || b[0] == '$' || b[0] == '%' || b[0] == '@' && len(b) > 1 && b[1] == '{' {
+	if len(b) == 0 || b[0] == '$' || b[0] == '{' || b[0] == '%' || b[0] == '@' && len(b) > 1 && b[1] == '{' {
 		return true
 	}
 	var buf [512]byte
@@ -185,7 +185,7 @@ func isDigest(b []byte) bool {
 // looksPassword judges the value of a name that says password.
 func looksPassword(b []byte, literal bool) bool {
 	const shortest, longest = 6, 160
-	if len(b) < shortest || len(b) > longest || stopped(b) || b[0] == '/' || contains(b, "://") || isDigest(b) {
+	if len(b) < shortest || len(b) > longest || stopped(b) || b[0] == '/' || b[0] == '+' || contains(b, "://") || isDigest(b) {
 		return false
 	}
 	for _, c := range b {
@@ -205,7 +205,7 @@ func looksPassword(b []byte, literal bool) bool {
 	case c.lower+c.upper == 0:
 		return literal && c.other > 0 && c.digit > 0 && !isNumber(b)
 	}
-	return !named(b) && (!separated(b) || !wordy(b))
+	return !named(b, literal) && (!separated(b) || !wordy(b))
 }
 
 // onlyMarks reports whether what is no letter joins words.
@@ -242,8 +242,9 @@ func isNumber(b []byte) bool {
 	return true
 }
 
-// named reports whether b is itself the name of a password: oldPassword2.
-func named(b []byte) bool {
+// named reports whether b is itself the name of a password: oldPassword2. In
+// quotes people do write password123 and mean it.
+func named(b []byte, literal bool) bool {
 	c := count(b)
 	if c.other > 0 {
 		return false
@@ -253,5 +254,5 @@ func named(b []byte) bool {
 	for i := range n {
 		buf[i] = lower(buf[i])
 	}
-	return contains(buf[:n], "passw") && c.turns <= 2 && c.digit <= 1
+	return contains(buf[:n], "passw") && c.turns <= 2 && (c.digit <= 1 || !literal)
 }
