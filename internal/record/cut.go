@@ -15,16 +15,48 @@ const maxEntry = 1<<16 - 1
 // left out is said in the note.
 func appendEntryOf(b []byte, r *call.Record) []byte {
 	start := len(b)
-	b = appendRecord(b, r)
+	long := rough(r) > maxEntry
+	if !long {
+		b = appendRecord(b, r)
+	}
 	// With no lists and 48 bytes a text, the longest possible record is far
 	// below the limit, so that the last step always fits.
 	for _, c := range []cut{{256, 4096}, {64, 1024}, {16, 256}, {0, 48}} {
-		if len(b)-start <= maxEntry {
+		if !long && len(b)-start <= maxEntry {
 			break
 		}
 		b = appendRecord(b[:start], c.record(r))
+		long = false
 	}
 	return b
+}
+
+// rough returns less than the length of the entry of r, but not much less: so
+// that what is far too long is not even encoded.
+func rough(r *call.Record) int {
+	n := len(r.Target) + len(r.Host) + len(r.Note) + len(r.Caller.Session) + len(r.Caller.Process.Value) + len(r.Caller.Purpose.Value)
+	for i := range r.Caller.Roles {
+		n += len(r.Caller.Roles[i].Value)
+	}
+	for i := range r.Caller.Provenance {
+		n += len(r.Caller.Provenance[i].Source)
+	}
+	if d := r.Decision; d != nil {
+		n += len(d.Reason) + 40*(len(d.Findings)+len(d.Edits)+len(d.Uninspected))
+		for i := range d.Findings {
+			n += len(d.Findings[i].Part) + len(d.Findings[i].Kind)
+		}
+		for i := range d.Edits {
+			n += len(d.Edits[i].With) + len(d.Edits[i].Part)
+		}
+		for i := range d.Uninspected {
+			n += len(d.Uninspected[i].Part) + len(d.Uninspected[i].Reason)
+		}
+	}
+	if r.Outcome != nil {
+		n += len(r.Outcome.Error)
+	}
+	return n
 }
 
 // A cut bounds what a record may hold.
@@ -33,14 +65,15 @@ type cut struct {
 	bytes int // of a text
 }
 
-// record returns a copy of r within the bounds of c.
+// record returns a copy of r within the bounds of c. ID and session of a call
+// stay: they are short, and entries are joined by them.
 func (c cut) record(r *call.Record) *call.Record {
 	var left []string
 	s := *r
 	for _, p := range []*string{&s.Listener, &s.Scheme, &s.Host, &s.Category, &s.Trust, &s.Protocol, &s.Method, &s.Target, &s.Note} {
 		*p = c.text(*p)
 	}
-	s.ID, s.Parent, s.Grade = call.ID(c.text(string(s.ID))), call.ID(c.text(string(s.Parent))), call.Grade(c.text(string(s.Grade)))
+	s.Parent, s.Grade = call.ID(c.text(string(s.Parent))), call.Grade(c.text(string(s.Grade)))
 	s.Kind, s.Session = call.Kind(c.text(string(s.Kind))), call.SessionID(c.text(string(s.Session)))
 	s.Caller = c.caller(s.Caller, &left)
 	if s.Decision != nil {
@@ -63,7 +96,7 @@ func (c cut) record(r *call.Record) *call.Record {
 }
 
 func (c cut) caller(who call.Caller, left *[]string) call.Caller {
-	who.Session, who.Parent = call.SessionID(c.text(string(who.Session))), call.SessionID(c.text(string(who.Parent)))
+	who.Parent = call.SessionID(c.text(string(who.Parent)))
 	for _, a := range []*call.Attr{&who.Type, &who.Principal, &who.Agent, &who.Tool, &who.ToolCall, &who.Process, &who.Purpose} {
 		a.Value = c.text(a.Value)
 	}

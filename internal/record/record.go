@@ -131,6 +131,9 @@ func (l *Log) admit(r *call.Record) error {
 	switch r.Kind {
 	case call.Decided, call.Closed:
 	default:
+		if len(r.ID) > 64 {
+			return fmt.Errorf("%s record with the id %.80q", r.Kind, r.ID)
+		}
 		return nil
 	}
 	if r.ID == "" || len(r.ID) > 64 || !utf8.ValidString(string(r.ID)) {
