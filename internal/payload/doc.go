@@ -2,4 +2,75 @@
 // bytes. It is the only package that knows encodings: inspectors see plain
 // text with a path, policy names spans of it, and what changes on the wire is
 // decided here.
+//
+// # Laws
+//
+//   - All bytes of a message that a server may read stand in a part, decoded, or are reported
+//     as Uninspected. Not read are: the names of ordinary header fields, JSON numbers of fewer
+//     than six characters, the punctuation between values.
+//   - A body is read as what it is labelled and as what it looks like. What is no valid JSON is
+//     read as text.
+//   - Bytes that no edit touches stay as they are. JSON stays JSON, a path segment stays one
+//     segment, a field stays one line.
+//   - An edit of a derived part is an edit of all that it was derived from.
+//   - Memory and time are bounded by Limits, and linear in the text.
+//
+// # Paths
+//
+// A part has a path. Segments are decoded; in a name, white space, control
+// characters and / # % + ( ) are written as %XX, and a name that looks like data
+// (longer than 64 bytes, or with a run of 16 letters and digits that is no
+// words) is written as (name), for paths stand in records.
+//
+//	host
+//	path/0                          first segment of the path
+//	query/q                         value of a query parameter; query/(key) its name
+//	header/x-request-id             each value; header/(key) a name that may carry data
+//	cookie/sid                      value of a cookie; cookie/(key) its name
+//	body                            plain text, XML, HTML, anything else
+//	body/messages/3/content         JSON value; body/messages/3/(key) a name in that object
+//	body/1/a                        in the second of several JSON values in a row (the first has no index)
+//	body/field                      of a form; body/(key) the name of a field
+//	body/field/(head)               header block of a part of a multipart body, which is named by
+//	                                its name, else by its index; body/field/(key) that name,
+//	                                body/field/(filename) its file name; its content is read
+//	                                by its own type: body/field/messages/3
+//
+// A derived part adds what was undone, in the order in which it was:
+//
+//	body/data#base64#gzip           layers, as package layer names them
+//	body/arguments#json/path        a string that is JSON itself
+//	body/a+body/c                   neighbouring fields, from the first to the last one touched
+//
+// Offsets in a call.Place count bytes in the decoded text of the part; in a
+// joined part, from the beginning of the first field touched; in the body of a
+// window, from the beginning of the stream.
+//
+// # Joined fields
+//
+// What is split over neighbouring fields is found in joined parts. Joined are
+// values of up to 256 bytes without white space, in the order in which they
+// stand: the labels of the host; path, query and body; header fields and
+// cookies; the names of query and body; names and values of query and form in
+// turn; the values of equal name in one document. Runs made of words only are
+// not joined. Numbers are not.
+//
+// # Edits
+//
+// A redaction replaces a span of a part by With, written as its place demands:
+// escaped in JSON, percent-encoded in path, query and form, without control
+// characters in header fields. A number becomes a string. What stands encoded
+// is replaced as a whole. Spans that overlap become one, replaced by the first
+// With that is not empty. In joined fields the first field takes With and the
+// others lose their share. A body with a content coding leaves as identity.
+// Apply does not inspect its result: what remains around a removed text may,
+// together, be something new.
+//
+// # An example
+//
+//	c := payload.Decode(m, body, payload.Limits{})
+//	defer c.Release()
+//	from := bytes.Index(c.Text, secret)
+//	at := c.Place(from, from+len(secret)) // body/messages/0/content
+//	body, err := c.Apply(m, body, []call.Edit{{Kind: call.Redact, Place: at, With: "[secret]"}})
 package payload

@@ -1,0 +1,54 @@
+package payload
+
+import (
+	"bytes"
+	"hash/maphash"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"outvet/internal/payload/layer"
+)
+
+// work is the memory that decoding needs besides its result. It goes with a
+// Content so that both are pooled together.
+type work struct {
+	bytes []byte  // decoded bytes of one field
+	at    []int32 // where they were written
+	names []string
+	line  []byte
+	basic [2]int // the span in Text of the credentials of the Basic scheme
+
+	json  jsontext.Decoder
+	src   bytes.Buffer
+	stack []level
+
+	fields  []joinable
+	columns []column
+	seed    maphash.Seed
+
+	side     []byte   // undecoded bytes of binary layers
+	binaries []binary // to look into
+	holes    []int32  // parts whose text is not looked into
+	emit     func(layer.Layer)
+	owner    *Content
+	at0      int // where the text that is looked into begins
+	within   int // the binary part that is looked into, or -1
+}
+
+func newWork() *work {
+	w := &work{seed: maphash.MakeSeed()}
+	w.emit = func(l layer.Layer) { w.owner.addLayer(l) }
+	return w
+}
+
+func (w *work) reset(c *Content) {
+	w.owner, w.basic, w.within = c, [2]int{}, -1
+	w.side, w.binaries, w.holes = w.side[:0], w.binaries[:0], w.holes[:0]
+}
+
+// release lets go of what belongs to the call.
+func (w *work) release() {
+	clear(w.names)
+	w.src = bytes.Buffer{}
+	w.json.Reset(&w.src)
+}
