@@ -50,13 +50,22 @@ func Classify(err error) *Error {
 		return e
 	}
 	e = &Error{Err: err}
-	for _, f := range []func(error) (string, int, string){ours, names, certificates, network, http1, streams} {
+	for _, f := range []func(error) (string, int, string){ours, names, certificates, network, messages, streams} {
 		if e.Type, e.Status, e.Detail = f(err); e.Type != "" {
 			return e
 		}
 	}
 	e.Type, e.Status, e.Detail = "http_protocol_error", http.StatusBadGateway, "the server's answer cannot be understood"
 	return e
+}
+
+// given adds to err that the caller gave up and why, if so: the transports tell
+// the one or the other.
+func given(ctx context.Context, err error) error {
+	if over := ctx.Err(); over != nil {
+		return fmt.Errorf("%w (%w): %w", over, context.Cause(ctx), err)
+	}
+	return err
 }
 
 // fault classifies err of a call to host.
@@ -172,9 +181,9 @@ func network(err error) (string, int, string) {
 	return "", 0, ""
 }
 
-// http1 knows the messages of net/http, whose errors have no types. They quote
-// the other side, so none is passed on.
-func http1(err error) (string, int, string) {
+// messages knows the errors of net/http that have no types. They quote the
+// other side, so none is passed on.
+func messages(err error) (string, int, string) {
 	text := err.Error()
 	for _, m := range []struct{ has, typ, detail string }{
 		{"server response headers exceeded", "http_response_header_section_size", "the head of the server's answer is too long"},

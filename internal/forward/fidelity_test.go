@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -14,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestProtocolOfTheClientIsMirrored(t *testing.T) {
@@ -343,22 +345,32 @@ func TestUpgradePassesBytesBothWays(t *testing.T) {
 
 func TestContextEndsAStream(t *testing.T) {
 	s := newSite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.WriteHeader(http.StatusOK)
-		w.(http.Flusher).Flush()
+		if r.URL.Path == "/head" {
+			w.WriteHeader(http.StatusOK)
+			w.(http.Flusher).Flush()
+		}
 		<-r.Context().Done()
 	}))
 	f := s.forwarder(t)
+	killed := errors.New("quarantined")
 	for _, proto := range []Proto{H1, H2} {
-		ctx, cancel := context.WithCancel(t.Context())
-		resp, err := f.RoundTrip(request(t, "GET", "https://api.example/", "").WithContext(ctx), nil, proto)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		resp, err := f.RoundTrip(request(t, "GET", "https://api.example/head", "").WithContext(ctx), nil, proto)
 		if err != nil {
 			t.Fatal(err)
 		}
-		cancel()
+		cancel(killed)
 		_, err = io.ReadAll(resp.Body)
-		if e := Classify(err); e == nil || e.Type != "connection_terminated" {
+		if e := Classify(err); e == nil || e.Type != "connection_terminated" || !errors.Is(err, killed) {
 			t.Errorf("%v: %+v", err, e)
 		}
 		resp.Body.Close()
+
+		ctx, cancel = context.WithCancelCause(t.Context())
+		time.AfterFunc(10*time.Millisecond, func() { cancel(killed) })
+		_, err = f.RoundTrip(request(t, "GET", "https://api.example/", "").WithContext(ctx), nil, proto)
+		if e := Classify(err); e == nil || e.Type != "connection_terminated" {
+			t.Errorf("%v: %+v", err, e)
+		}
 	}
 }
