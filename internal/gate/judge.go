@@ -31,17 +31,24 @@ func Judge(build func(*policy.Policy) (*inspect.Set, error)) policy.Judge {
 			}
 			last, set = p, s
 		}
-		g := &Gate{Sessions: &session.Table{}, Log: nowhere{}}
-		g.rules.Store(&rules{p, set})
-		return g.Try(ctx, r)
+		_, d, err := Dry(p, set).Try(ctx, r)
+		return d, err
 	}
 }
 
-// Try decides r as Open would and closes it at once. Nothing is sent.
-func (g *Gate) Try(ctx context.Context, r policy.Request) (call.Decision, error) {
+// Dry returns a gate that decides by p and records nothing.
+func Dry(p *policy.Policy, set *inspect.Set) *Gate {
+	g := &Gate{Sessions: &session.Table{}, Log: nowhere{}}
+	g.rules.Store(&rules{p, set})
+	return g
+}
+
+// Try decides r as Open would and closes it at once. Nothing is sent. It
+// returns the call that was decided, as the policy labelled it.
+func (g *Gate) Try(ctx context.Context, r policy.Request) (*call.Call, call.Decision, error) {
 	u, err := url.Parse(r.URL)
 	if err != nil {
-		return call.Decision{}, fmt.Errorf("url %q: %w", r.URL, err)
+		return nil, call.Decision{}, fmt.Errorf("url %q: %w", r.URL, err)
 	}
 	h := http.Header{}
 	for _, f := range r.Header {
@@ -49,13 +56,13 @@ func (g *Gate) Try(ctx context.Context, r policy.Request) (call.Decision, error)
 	}
 	c, m, err := HTTP(r.Method, u, h, strings.NewReader(r.Body), int64(len(r.Body)))
 	if err != nil {
-		return call.Decision{}, err
+		return nil, call.Decision{}, err
 	}
 	if r.Body == "" {
 		m.Body = nil
 	}
 	c.Listener, c.Caller = "api", r.Caller
 	p := g.Open(ctx, c, m)
-	d := p.decided
-	return d, p.Close(call.Outcome{})
+	p.Examine()
+	return c, p.decided, p.Close(call.Outcome{})
 }

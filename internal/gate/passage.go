@@ -178,6 +178,24 @@ func (p *Passage) Stopped() *Stopped {
 	return p.stopped
 }
 
+// Examine inspects what would leave to its end, for those who ask about a call
+// and do not make it, and returns the decision. Nothing counts as sent.
+func (p *Passage) Examine() call.Decision {
+	if p.body == nil || p.Verdict != call.Allow {
+		return p.Decision
+	}
+	rest := p.body.r
+	p.body = nil
+	if _, err := io.Copy(io.Discard, rest); err != nil && p.Stopped() == nil {
+		p.mu.Lock()
+		p.fault("read the request body", err)
+		p.changed = true
+		p.mu.Unlock()
+	}
+	p.enforce()
+	return p.Decision
+}
+
 // Prohibited makes the call a refused one because the address that its name
 // resolved to is not to be reached: the guard of the decision says so, which
 // could be applied only after the decision admitted the look-up.

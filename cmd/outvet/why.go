@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"outvet/internal/record"
+)
+
+func whyCommand() *cobra.Command {
+	var dir string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "why ID",
+		Short: "Explain what became of a call, and by which rule",
+		Long: `why explains a call of the record. ID is what an answer or a log line shows; any
+unambiguous tail of at least four characters will do. An ID that is not in the
+record proves that the text that showed it is not ours.`,
+		Args: exactArgs("ID"),
+		RunE: func(c *cobra.Command, args []string) error {
+			found, err := lookup(dir, args[0])
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(c.OutOrStdout(), joined(found))
+			}
+			return printCall(c.OutOrStdout(), found)
+		},
+	}
+	stateFlag(c, &dir)
+	jsonFlag(c, &asJSON)
+	return c
+}
+
+// printCall tells a person all that the record says of a call.
+func printCall(w io.Writer, c record.Call) error {
+	d := c.Decided
+	what := strings.TrimSpace(d.Method + " " + d.Scheme + "://" + d.Host + d.Target)
+	if d.Host == "" {
+		what = d.Method + " " + d.Target
+	}
+	if err := printDecision(w, what, decision(c)); err != nil {
+		return err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "  call    %s, %s, by listener %s (%s)\n", d.ID, d.Time.Local().Format(time.DateTime), d.Listener, d.Grade)
+	fmt.Fprintf(&b, "  who     session %s (%s)%s, number %d\n", clean(string(d.Caller.Session)), d.Caller.SessionMark, attr(", agent ", d.Caller.Agent.Value), d.Seq)
+	if d.Category != "" || d.Trust != "" {
+		fmt.Fprintf(&b, "  where   category %s, trust %s\n", or(d.Category, "unknown"), or(d.Trust, "unknown"))
+	}
+	fmt.Fprintf(&b, "  policy  %s\n", decision(c).Policy)
+	switch {
+	case c.Closed == nil:
+		fmt.Fprintf(&b, "  outcome still open, or lost in a crash\n")
+	case c.Closed.Outcome != nil:
+		o := c.Closed.Outcome
+		fmt.Fprintf(&b, "  outcome status %d, sent %s, received %s, %s\n", o.Status, size(o.Sent), size(o.Received), c.Closed.Took.Round(10*time.Microsecond))
+		if o.Aborted {
+			fmt.Fprintf(&b, "          stopped under way\n")
+		}
+		if o.Address != "" {
+			fmt.Fprintf(&b, "  address %s\n", o.Address)
+		}
+		if o.Error != "" {
+			fmt.Fprintf(&b, "  error   %s\n", clean(o.Error))
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func attr(label, v string) string {
+	if v == "" {
+		return ""
+	}
+	return label + clean(v)
+}
+
+func or(v, otherwise string) string {
+	if v == "" {
+		return otherwise
+	}
+	return v
+}
