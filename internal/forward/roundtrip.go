@@ -57,6 +57,10 @@ func (f *Forwarder) RoundTrip(req *http.Request, g *call.Guard, proto Proto) (*h
 	if p.over.Load() { // flushed meanwhile: what t opened since is closed with the call
 		p.close()
 	}
+	if err == nil && req.Context().Err() != nil { // see body
+		resp.Body.Close()
+		err = context.Cause(req.Context())
+	}
 	if err != nil {
 		return nil, fault(given(req.Context(), err), host)
 	}
