@@ -35,7 +35,7 @@ type Matcher struct {
 
 // A pattern is a compiled Pattern.
 type pattern struct {
-	exact  string // all that it matches, if that is one string; then nothing else is set but extend
+	exact  string // all that it matches, if that is one string; lazy is then nil
 	before int    // bytes of a match that may stand before its literal
 	group  int
 	extend *[256]bool
