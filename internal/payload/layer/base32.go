@@ -2,31 +2,24 @@ package layer
 
 import "outvet/internal/payload/inflate"
 
-// base32 opens the runs of base32 in text[s:e], a run of the base64 alphabet,
-// at all eight alignments.
-func (f *finder) base32(text []byte, s, e int) {
+// base32 opens the runs of base32 in run, which is of the base64 alphabet.
+func (f *finder) base32(run []byte, at span) {
 	for _, mask := range [2]uint8{inUpper32, inLower32} {
-		for i := s; ; {
-			a, z := next(text[:e], i, mask, least64)
+		for i := 0; ; {
+			a, z := next(run, i, mask, least64)
 			if a < 0 {
 				break
 			}
 			i = z
-			run := text[a:z]
-			span := func(from, to int) (int, int) {
-				if to == len(run) {
-					return a + from, padded(text, z, 6)
-				}
-				return a + from, a + to
-			}
-			f.text("base32", group32, run, min(leastText, len(run)*5/8), span)
-			f.magic32(run, span)
+			within := func(from, to int) (int, int) { return at(a+from, a+to) }
+			f.text("base32", group32, run[a:z], min(leastText, (z-a)*5/8), within)
+			f.magic32(run[a:z], within)
 		}
 	}
 }
 
 // magic32 opens compressed bytes at any alignment of run.
-func (f *finder) magic32(run []byte, span func(from, to int) (start, end int)) {
+func (f *finder) magic32(run []byte, at span) {
 	for off := range min(8, len(run)-2*least64) {
 		f.bytes = decode32(f.bytes[:0], run[off:])
 		k := magicAt(f.bytes)
@@ -34,7 +27,7 @@ func (f *finder) magic32(run []byte, span func(from, to int) (start, end int)) {
 			k = 0
 		}
 		if k >= 0 {
-			start, end := span(off+k*8/5, len(run))
+			start, end := at(off+k*8/5, len(run))
 			f.give("base32", start, end, f.bytes[k:], false)
 		}
 	}

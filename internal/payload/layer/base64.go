@@ -29,40 +29,41 @@ var value64 = func() (t [256]uint8) {
 	return t
 }()
 
+// A span says where a part of a run stands in the text.
+type span func(from, to int) (start, end int)
+
 // runs finds what is written in runs of the base64 alphabet, which are also
-// those of hex and base32.
+// those of hex and base32. What stands in front of the encoded characters may be
+// of the same alphabet, so every alignment is read.
 func (f *finder) runs(text []byte) {
 	for i := 0; ; {
 		s, e := next(text, i, inBase64, least64)
 		if s < 0 {
 			return
 		}
-		if f.hex(text, s, e) && e-s >= 2*least64 {
-			i = e // a digest, most often; base64 of text has other letters
-			continue
+		run, end := f.join(text, s, e)
+		at := func(from, to int) (int, int) {
+			return f.place(from), f.after(text, to, len(run), end)
 		}
-		f.base32(text, s, e)
-		i = f.base64(text, s, e)
+		// All hexadecimal is a digest, most often; base64 of text has other letters.
+		if all := f.hex(run, at); !all || len(run) < 2*least64 {
+			f.base32(run, at)
+			f.base64(run, at)
+		}
+		i = end
 	}
 }
 
-// base64 opens the run text[s:e], joined with the lines that follow it, and
-// returns where the search goes on. What stands in front of the encoded
-// characters may be of the same alphabet, so all four alignments are read.
-func (f *finder) base64(text []byte, s, e int) int {
-	run, end := f.join(text, s, e)
-	span := func(from, to int) (int, int) {
-		return f.place(from), f.after(text, to, len(run), end)
-	}
+// base64 opens a run of base64.
+func (f *finder) base64(run []byte, at span) {
 	magic, skip := magic64(run)
-	f.text("base64", group64, run[:magic], leastText, span)
+	f.text("base64", group64, run[:magic], leastText, at)
 	if magic < len(run) {
 		f.bytes = decode64(f.bytes[:0], run[magic:])
-		start, stop := span(magic, len(run))
-		f.give("base64", start, stop, f.bytes[min(skip, len(f.bytes)):], false)
+		start, end := at(magic, len(run))
+		f.give("base64", start, end, f.bytes[min(skip, len(f.bytes)):], false)
 	}
-	f.zlib64(text, run, end)
-	return end
+	f.zlib64(run, at)
 }
 
 // magics64 are what the magics of gzip and zstd become at each place in a
@@ -106,7 +107,7 @@ func magic64(run []byte) (at, skip int) {
 // zlib64 opens zlib that begins at the start of a run, or behind a separator
 // within its first characters. Its magic is too short to be looked for
 // everywhere.
-func (f *finder) zlib64(text, run []byte, end int) {
+func (f *finder) zlib64(run []byte, at span) {
 	for i := 0; i < min(len(run)-least64+1, 256); i++ {
 		if run[i] != 'e' || i > 3 && !isSeparator(run[i-1]) {
 			continue
@@ -114,7 +115,8 @@ func (f *finder) zlib64(text, run []byte, end int) {
 		f.bytes = decode64(f.bytes[:0], run[i:min(i+8, len(run))])
 		if inflate.Magic(f.bytes) == "zlib" {
 			f.bytes = decode64(f.bytes[:0], run[i:])
-			f.give("base64", f.place(i), f.after(text, len(run), len(run), end), f.bytes, false)
+			start, end := at(i, len(run))
+			f.give("base64", start, end, f.bytes, false)
 			return
 		}
 	}
@@ -231,12 +233,7 @@ func (f *finder) after(text []byte, to, n, end int) int {
 	if to < n {
 		return f.place(to-1) + 1
 	}
-	return padded(text, end, 2)
-}
-
-// padded returns the end of the padding, at most most characters, at text[end:].
-func padded(text []byte, end, most int) int {
-	for ; most > 0 && end < len(text) && text[end] == '='; most-- {
+	for k := 0; k < 6 && end < len(text) && text[end] == '='; k++ {
 		end++
 	}
 	return end

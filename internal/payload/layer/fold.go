@@ -53,6 +53,11 @@ func (f *finder) fold(text []byte) {
 	table := lowFoldings()
 	start, end := -1, 0 // the run in f.out; start is -1 if there is none
 	for floor := 0; p >= 0; p = highFrom(text, floor) {
+		r, n := utf8.DecodeRune(text[p:])
+		if fo := table.of(r); fo.kind == wall || fo.kind == blank || r == utf8.RuneError && n == 1 {
+			floor = p + n // it folds to itself and ends a word
+			continue
+		}
 		s := wordStart(text, floor, p)
 		if start >= 0 && s-end > foldApart {
 			f.giveFold(start, end)
@@ -61,7 +66,7 @@ func (f *finder) fold(text []byte) {
 		if start < 0 {
 			f.out, f.at, end = f.out[:0], f.at[:0], s
 		}
-		n := len(f.out)
+		n = len(f.out)
 		f.copy(text, end, s)
 		var w word
 		floor, w = f.foldWord(text, s, table)

@@ -6,32 +6,31 @@ import (
 	"outvet/internal/payload/inflate"
 )
 
-// hex opens the runs of hexadecimal digits in text[s:e], a run of the base64
-// alphabet, at both alignments. It reports whether all of it is one.
-func (f *finder) hex(text []byte, s, e int) (all bool) {
-	for i := s; ; {
-		a, z := next(text[:e], i, inHex, least64)
+// hex opens the runs of hexadecimal digits in run, which is of the base64
+// alphabet. It reports whether all of it is one.
+func (f *finder) hex(run []byte, at span) (all bool) {
+	for i := 0; ; {
+		a, z := next(run, i, inHex, least64)
 		if a < 0 {
 			return all
 		}
-		i, all = z, a == s && z == e
-		run := text[a:z]
-		span := func(from, to int) (int, int) { return a + from, a + to }
+		i, all = z, z-a == len(run)
 		least := leastText
-		if len(run)%2 == 0 {
-			least = min(least, len(run)/2)
+		if (z-a)%2 == 0 {
+			least = min(least, (z-a)/2)
 		}
-		f.text("hex", group16, run, least, span)
-		f.magic16(run, span)
+		within := func(from, to int) (int, int) { return at(a+from, a+to) }
+		f.text("hex", group16, run[a:z], least, within)
+		f.magic16(run[a:z], within)
 	}
 }
 
 // magic16 opens compressed bytes at either alignment of run.
-func (f *finder) magic16(run []byte, span func(from, to int) (start, end int)) {
+func (f *finder) magic16(run []byte, at span) {
 	for _, magic := range magics16 {
 		if k := bytes.Index(run, magic); k >= 0 {
 			f.bytes = decode16(f.bytes[:0], run[k:])
-			start, end := span(k, k+2*len(f.bytes))
+			start, end := at(k, k+2*len(f.bytes))
 			f.give("hex", start, end, f.bytes, false)
 		}
 	}
@@ -39,7 +38,7 @@ func (f *finder) magic16(run []byte, span func(from, to int) (start, end int)) {
 		f.bytes = decode16(f.bytes[:0], run[off:off+6])
 		if inflate.Magic(f.bytes) == "zlib" {
 			f.bytes = decode16(f.bytes[:0], run[off:])
-			start, end := span(off, off+2*len(f.bytes))
+			start, end := at(off, off+2*len(f.bytes))
 			f.give("hex", start, end, f.bytes, false)
 		}
 	}

@@ -101,25 +101,27 @@ var (
 	group16 = &group{lanes16, 2, 1, decode16}
 )
 
-// text emits the regions of text in run. span says where a part of run stands
-// in the text. least is the least region.
-func (f *finder) text(name string, g *group, run []byte, least int, span func(from, to int) (start, end int)) {
+// text emits the regions of text in run. least is the least region.
+func (f *finder) text(name string, g *group, run []byte, least int, at span) {
 	var done [8]int // what was emitted of each alignment
 	emit := func(first int) {
+		lane := first & (g.chars - 1)
 		a, z := f.region(g, run[first:], least)
 		if a < 0 {
+			// What was decoded holds nothing, unless it begins at its very end.
+			seen := first + len(f.bytes)/g.bytes*g.chars - fullRun - g.chars
+			done[lane] = max(done[lane], seen)
 			return
 		}
 		from := first + a*g.chars/g.bytes
 		to := min(first+(z*g.chars+g.bytes-1)/g.bytes, len(run))
-		lane := first & (g.chars - 1)
 		if to <= done[lane] {
 			return
 		}
 		done[lane] = to
 		if from == 0 && to == len(run) || wordy(f.bytes[a:z], to == len(run)) {
-			start, stop := span(from, to)
-			f.give(name, start, stop, f.bytes[a:z], false)
+			start, end := at(from, to)
+			f.give(name, start, end, f.bytes[a:z], false)
 		}
 	}
 	// Lanes do not see text in which few bytes are ASCII. It is looked for

@@ -160,6 +160,8 @@ var wrappings = []wrapping{
 	{"hex upper", func(s string) string { return strings.ToUpper(hexed(s)) }, 0},
 	{"hex behind a digit", func(s string) string { return "a" + hexed(s) }, wantsASCII},
 	{"hex behind 0x", func(s string) string { return "0x" + hexed(s) }, 0},
+	{"hex in lines", func(s string) string { return wrapAt(60, "\n", hexed(filler+s+filler)) }, prepends | fragile},
+	{"base32 in lines", func(s string) string { return wrapAt(76, "\n", std32(filler+s+filler)) }, prepends | fragile},
 	{"hex with colons", func(s string) string { return "at " + wrapAt(2, ":", hexed(s)) }, fragile},
 	{"hex with spaces", func(s string) string { return "dump: " + wrapAt(2, " ", strings.ToUpper(hexed(s))) + " end" }, fragile},
 	{"hex with dashes", func(s string) string { return wrapAt(2, "-", hexed(s)) }, fragile},
