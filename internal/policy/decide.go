@@ -23,6 +23,7 @@ func (e *eval) combine(t track) voice {
 		if !spoke && !s.could[t] && !(s.away && inner) && (t == all || !l.observe) {
 			v = l.byDefault(&e.c.Caller.Type)
 		}
+		v = stricter(v, s.doubt[t])
 		best = stricter(best, v)
 		inner = inner || spoke || s.could[t]
 	}

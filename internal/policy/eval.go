@@ -25,6 +25,7 @@ type eval struct {
 	soft   bool // something is inspected in windows
 
 	tool     call.Attr
+	sure     bool // of the node at hand
 	layer    *layer
 	state    *layerState
 	states   []layerState
@@ -60,6 +61,9 @@ type voice struct {
 	layer   *layer // nil for silence
 	why     why
 	kind    string // of the finding
+	// sure: the rule matches beyond doubt. A voice that is not sure can only
+	// tighten; it does not take the place of a default.
+	sure bool
 }
 
 // A why says which condition made a rule match, for the code of a refusal.
@@ -76,6 +80,7 @@ type layerState struct {
 	labels labels
 	firm   [2]voice
 	lent   [2]voice // of rules that an inner layer may replace
+	doubt  [2]voice // of rules that match only because something is not known
 	could  [2]bool  // a rule that depends on the payload may still allow or hold
 	away   bool     // the destination is delegated
 }
@@ -293,6 +298,7 @@ func (e *eval) run() {
 		e.locate(l.index)
 		e.label(i)
 		for _, n := range e.near {
+			e.sure = n.sure
 			e.ask(n.rules, n.sure)
 			for _, d := range n.destinations {
 				if !d.port(e.c.Dest.Port) {
@@ -302,6 +308,7 @@ func (e *eval) run() {
 				e.ask(d.rules, n.sure)
 			}
 		}
+		e.sure = true
 		e.ask(l.index.any.rules, true)
 		if e.host != "" && !e.addr.IsValid() {
 			e.ask(l.index.remote.rules, true)
@@ -415,7 +422,8 @@ func (e *eval) consider(en *entry) {
 		}
 		return
 	}
-	if en.admit > 0 {
+	v.sure = v.sure && t == yes && e.exactly(r)
+	if en.admit > 0 && v.sure {
 		e.admit = append(e.admit, en.admit)
 	}
 	if r.strict && r.speaks && r.verdict == call.Hold {
@@ -433,7 +441,7 @@ func (e *eval) consider(en *entry) {
 // outcome returns what a rule whose head matches says, given findings and what
 // was not inspected. ok is false if it does not match after all.
 func (e *eval) outcome(r *rule) (v voice, ok bool) {
-	v = voice{verdict: r.verdict, rule: r, layer: r.layer}
+	v = voice{verdict: r.verdict, rule: r, layer: r.layer, sure: true}
 	if !r.speaks {
 		v.layer = nil
 	}
@@ -443,7 +451,7 @@ func (e *eval) outcome(r *rule) (v voice, ok bool) {
 		if f, ok = e.found(r.finding); ok {
 			v.why, v.kind = whyFinding, f.Kind
 		} else if v.layer = nil; e.hard && r.strict && r.speaks && r.uninspected == uninspectedUnset && e.hides(r.finding) {
-			v.layer, v.why, ok = r.layer, whyUninspected, true
+			v.layer, v.why, v.sure, ok = r.layer, whyUninspected, false, true
 		}
 	}
 	if r.uninspected >= uninspectedHold && (e.hard || e.soft) {
@@ -452,11 +460,35 @@ func (e *eval) outcome(r *rule) (v voice, ok bool) {
 			extra = call.Block
 		}
 		if v.layer == nil || extra > v.verdict {
-			v = voice{verdict: extra, rule: r, layer: r.layer, why: whyUninspected}
+			v = voice{verdict: extra, rule: r, layer: r.layer, why: whyUninspected, sure: v.layer != nil && v.sure}
 		}
 		ok = true
 	}
 	return v, ok
+}
+
+// exactly reports whether a rule matches host, method and path to the letter.
+// Of those that hold or block, the others match too, by a spelling that some
+// server may take for the same.
+func (e *eval) exactly(r *rule) bool {
+	if !r.strict || r.verdict == call.Block {
+		return true
+	}
+	if !e.sure || len(r.methods) > 0 && !slices.Contains(r.methods, e.c.Op.Method) {
+		return false
+	}
+	if r.paths == nil {
+		return true
+	}
+	if e.path.kind != pathClean {
+		return false
+	}
+	for i := range r.doc.paths {
+		if r.doc.paths[i].matches(e.path.plain) {
+			return true
+		}
+	}
+	return false
 }
 
 // found returns the first finding that a condition asks for.
@@ -499,7 +531,10 @@ func (e *eval) speak(r *rule, v voice) {
 		return
 	}
 	s := &e.state.firm
-	if r.lent {
+	switch {
+	case !v.sure:
+		s = &e.state.doubt
+	case r.lent:
 		s = &e.state.lent
 	}
 	s[all] = stricter(s[all], v)
@@ -533,7 +568,7 @@ func (r *rule) sureOf(path []byte) bool {
 		return true
 	}
 	for i := range r.paths {
-		if r.paths[i].matches(string(path)) {
+		if r.paths[i].matches(path) {
 			return true
 		}
 	}

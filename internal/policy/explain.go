@@ -220,7 +220,7 @@ func (e *eval) among(r *rule, hosts []hostPattern, cidrs []netip.Prefix) truth {
 func (e *eval) pathIs(r *rule) truth {
 	any := func(path []byte) bool {
 		for i := range r.paths {
-			if r.paths[i].matches(string(path)) {
+			if r.paths[i].matches(path) {
 				return true
 			}
 		}

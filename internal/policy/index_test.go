@@ -135,6 +135,11 @@ func naive(p *Policy, c *call.Call, d *call.Decision) {
 				continue
 			}
 			v, _ := e.outcome(r)
+			for _, f := range x.Fields {
+				v.sure = v.sure && (f.Answer == yes.String() || f.Name == "finding")
+			}
+			e.sure = true
+			v.sure = v.sure && e.exactly(r)
 			e.speak(r, v)
 			if r.edits() {
 				t := yes

@@ -84,29 +84,37 @@ func parsePath(s string) (pathPattern, error) {
 // every reports whether the pattern matches every path there is.
 func (p pathPattern) every() bool { return len(p.segs) == 1 && p.segs[0] == "**" }
 
-// matches is the definition: path is decoded and begins with "/".
-func (p pathPattern) matches(path string) bool {
-	return matchSegments(p.segs, strings.Split(path[1:], "/"))
-}
+// matches reports whether path, which is decoded and begins with "/", is of the
+// pattern.
+func (p pathPattern) matches(path []byte) bool { return matchPath(p.segs, path[1:], true) }
 
-func matchSegments(pat, segs []string) bool {
+// matchPath matches the segments of rest; more says whether there still is one,
+// perhaps an empty one.
+func matchPath(pat []string, rest []byte, more bool) bool {
 	if len(pat) == 0 {
-		return len(segs) == 0
+		return !more
 	}
 	if pat[0] == "**" {
-		for i := 0; i <= len(segs); i++ {
-			if matchSegments(pat[1:], segs[i:]) {
+		for {
+			if matchPath(pat[1:], rest, more) {
 				return true
 			}
+			if !more {
+				return false
+			}
+			_, rest, more = cutSlash(rest)
 		}
+	}
+	if !more {
 		return false
 	}
-	return len(segs) > 0 && matchSegment(pat[0], segs[0]) && matchSegments(pat[1:], segs[1:])
+	seg, rest, more := cutSlash(rest)
+	return matchSegment(pat[0], seg) && matchPath(pat[1:], rest, more)
 }
 
-func matchSegment(pat, seg string) bool {
+func matchSegment(pat string, seg []byte) bool {
 	if pat == "*" {
-		return seg != ""
+		return len(seg) > 0
 	}
 	return glob(pat, seg)
 }
