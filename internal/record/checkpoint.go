@@ -59,7 +59,7 @@ func parseCheckpoint(raw []byte) (checkpoint, error) {
 // check verifies the signature and the origin of c.
 func (c *checkpoint) check(v note.Verifier) error {
 	if c.origin != v.Name() {
-		return fmt.Errorf("its origin is %q, the key is that of %q", c.origin, v.Name())
+		return fmt.Errorf("wrong key: it is of the log %q, the key of %q", c.origin, v.Name())
 	}
 	_, err := note.Open(c.raw, note.VerifierList(v))
 	var unknown *note.UnverifiedNoteError

@@ -66,8 +66,15 @@ func readTile(s Storage, level int, n int64, width int) ([]tlog.Hash, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(b) < width*tlog.HashSize || len(b)%tlog.HashSize != 0 {
-		return nil, &Damage{Index: firstOf(level, n), File: tilePath(level, n, width), What: fmt.Sprintf("truncated: %d bytes are not %d hashes", len(b), width)}
+	what := ""
+	switch {
+	case len(b) < width*tlog.HashSize || len(b)%tlog.HashSize != 0:
+		what = fmt.Sprintf("truncated: %d bytes are not %d hashes", len(b), width)
+	case len(b) > tileWidth*tlog.HashSize:
+		what = fmt.Sprintf("%d bytes are more than 256 hashes", len(b))
+	}
+	if what != "" {
+		return nil, &Damage{Index: firstOf(level, n), File: tilePath(level, n, width), What: what}
 	}
 	return hashesOf(b[:width*tlog.HashSize]), nil
 }
@@ -79,7 +86,7 @@ func readBundle(s Storage, n int64, width int) ([][]byte, error) {
 		return nil, err
 	}
 	list, err := splitBundle(b)
-	if len(list) >= width {
+	if err == nil && len(list) >= width {
 		return list[:width], nil
 	}
 	d := &Damage{Index: n*tileWidth + int64(len(list)), File: tilePath(entries, n, width)}

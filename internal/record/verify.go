@@ -288,19 +288,49 @@ func (v *verification) reached() error {
 // unlike names what is not as c signs it.
 func (v *verification) unlike(c checkpoint) error {
 	d := v.doubt
-	switch {
-	case d == nil:
-		from := int64(0)
-		if v.done > 0 {
-			from = v.heads[v.done-1].size
-		}
-		return &Damage{Index: from, File: tilePath(entries, from/tileWidth, tileWidth), What: fmt.Sprintf("rewritten: the entries from %d to %d and their hashes are not those that the checkpoint for %d entries signs", from, c.size-1, c.size)}
-	case d.believed != nil && d.believed.root() == c.root:
+	if d != nil && d.believed != nil && d.believed.root() == c.root {
 		return d.ofEntry()
-	case d.believed == nil:
-		return &Damage{Index: d.index, File: d.file, What: fmt.Sprintf("rewritten: the entries from %d on and their hashes are not those that the checkpoint for %d entries signs", d.index, c.size)}
 	}
-	return &Damage{Index: d.index, File: d.file, What: fmt.Sprintf("rewritten: neither the entry nor its hash in the tree is what the checkpoint for %d entries signs", c.size)}
+	from := int64(0)
+	if v.done > 0 {
+		from = v.heads[v.done-1].size
+	}
+	from = v.locate(from)
+	return &Damage{Index: from, File: tilePath(entries, from/tileWidth, tileWidth), What: fmt.Sprintf("rewritten: entries from here on and their hashes are not those that the checkpoint for %d entries signs", c.size)}
+}
+
+// locate returns the first entry from index from on that is not what the
+// newest checkpoint signs, as near as the tiles can tell that still lead to
+// its root.
+func (v *verification) locate(from int64) int64 {
+	last := v.heads[len(v.heads)-1]
+	signed := tlog.TileHashReader(tlog.Tree{N: last.size, Hash: last.root}, tiles{v.store})
+	for n := from / tileWidth; n*tileWidth < last.size; n++ {
+		first := n * tileWidth
+		p := v.read(first, min(last.size, first+tileWidth))
+		if len(p.hashes) == tileWidth {
+			h, err := signed.ReadHashes([]int64{tlog.StoredHashIndex(8, n)})
+			if err != nil {
+				return from // the tiles above lead nowhere
+			}
+			if h[0] == perfect(p.hashes) {
+				continue
+			}
+		}
+		for i, h := range p.hashes {
+			want, err := signed.ReadHashes([]int64{tlog.StoredHashIndex(0, first+int64(i))})
+			if err != nil {
+				return max(first, from)
+			}
+			if want[0] != h {
+				return first + int64(i)
+			}
+		}
+		if p.err != nil {
+			return first + int64(len(p.hashes))
+		}
+	}
+	return from
 }
 
 // compare compares a hash above the leaves with the stored tile.
