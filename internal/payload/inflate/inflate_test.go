@@ -208,6 +208,36 @@ func TestBombsStop(t *testing.T) {
 	}
 }
 
+func TestAWindowTooLargeIsACap(t *testing.T) {
+	var in bytes.Buffer
+	w, _ := zstd.NewWriter(&in, zstd.WithWindowSize(16<<20), zstd.WithEncoderConcurrency(1))
+	for range 300 {
+		w.Write(make([]byte, 64<<10))
+	}
+	w.Close()
+	if out, err := Append(nil, "zstd", in.Bytes(), 1<<30, 1<<30); !errors.Is(err, ErrSize) || len(out) > 0 {
+		t.Errorf("%d bytes, %v", len(out), err)
+	}
+}
+
+func TestAppendKeepsWhatIsThere(t *testing.T) {
+	for _, c := range append(codings, "identity") {
+		in := []byte("text")
+		if c != "identity" {
+			in = write(t, c, in)
+		}
+		if out, err := Append([]byte("some "), field(c), in, 4, 10); err != nil || string(out) != "some text" {
+			t.Errorf("%s: %q, %v", c, out, err)
+		}
+		if out, err := Append([]byte("some "), field(c), in, 2, 10); err != ErrSize || string(out) != "some te" {
+			t.Errorf("%s under a cap: %q, %v", c, out, err)
+		}
+	}
+	if out, err := Append([]byte("some "), "lzma", nil, 4, 10); err == nil || string(out) != "some " {
+		t.Errorf("unknown: %q, %v", out, err)
+	}
+}
+
 func TestCapIsExact(t *testing.T) {
 	for _, c := range codings {
 		in := write(t, c, []byte("0123456789"))

@@ -2,8 +2,11 @@ package inflate
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // A stream is a chain of stages, the outermost coding first.
@@ -98,6 +101,8 @@ func (st *stage) Read(p []byte) (n int, err error) {
 		n, err = 0, ErrRatio
 	case err == io.EOF && st.trailing():
 		err = fmt.Errorf("inflate: %s: %w", st.coding, errTrailing)
+	case errors.Is(err, zstd.ErrWindowSizeExceeded):
+		err = fmt.Errorf("inflate: zstd: %w: %w", ErrSize, err)
 	case err != nil && err != io.EOF && err != ErrRatio:
 		err = fmt.Errorf("inflate: %s: %w", st.coding, err)
 	}

@@ -122,8 +122,8 @@ func (f *finder) zlib64(run []byte, at span) {
 	}
 }
 
-// decode64 appends what run holds, and so much of a last group as is there. The bits of a last character that make no
-// byte are dropped.
+// decode64 appends what run holds, and so much of a last group as is there. Its
+// bits that make no byte are dropped.
 func decode64(dst, run []byte) []byte {
 	i, n := 0, len(dst)
 	dst = slices.Grow(dst, len(run)/4*3+2)

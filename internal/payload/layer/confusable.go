@@ -30,40 +30,61 @@ type folding struct {
 	to   byte
 }
 
-// A foldings is the table of those below lowEnd.
-type foldings [lowEnd]folding
+// A foldings is the table of the characters of alphabets, of punctuation and of
+// symbols, of which most texts are made, and of the mathematical letters.
+type foldings struct {
+	low  [lowEnd]folding
+	math [mathEnd - mathStart]folding
+}
+
+const (
+	firstHigh = 0x2000 // below are the alphabets
+	lowEnd    = 0x2e80
+	mathStart = 0x1d400
+	mathEnd   = 0x1d800
+)
 
 // of returns the folding of r, which is not ASCII.
 func (t *foldings) of(r rune) folding {
-	if int(r) < lowEnd {
-		return t[r]
+	switch {
+	case r < lowEnd:
+		return t.low[r]
+	case mathStart <= r && r < mathEnd:
+		return t.math[r-mathStart]
 	}
 	return highFolding(r)
 }
 
-// lowEnd is the end of the characters whose folding is tabulated: those of the
-// alphabets, of which texts are made.
-const lowEnd = 0x2000
-
-var lowFoldings = sync.OnceValue(func() *foldings {
+var foldingTable = sync.OnceValue(func() *foldings {
 	t := new(foldings)
-	for r := rune(0x80); r < lowEnd; r++ {
-		if t[r] = decomposed(r); t[r].kind == plain && unicode.IsLetter(r) {
-			t[r].kind = letter
+	for r := rune(0x80); r < firstHigh; r++ {
+		if t.low[r] = decomposed(r); t.low[r].kind == plain && unicode.IsLetter(r) {
+			t.low[r].kind = letter
 		}
 	}
 	for _, r := range []rune{0xad, 0x34f, 0x61c, 0x115f, 0x1160, 0x17b4, 0x17b5, 0x180b, 0x180c, 0x180d, 0x180e, 0x180f} {
-		t[r] = folding{kind: dropped}
+		t.low[r] = folding{kind: dropped}
 	}
 	for _, r := range []rune{0x85, 0xa0, 0x1680} {
-		t[r] = folding{blank, ' '}
+		t.low[r] = folding{blank, ' '}
 	}
 	for _, l := range lookalikes {
 		for _, r := range l.like {
-			if r < lowEnd {
-				t[r] = folding{lookalike, l.ascii}
+			if r < firstHigh {
+				t.low[r] = folding{lookalike, l.ascii}
 			}
 		}
+	}
+	for r := rune(firstHigh); r < lowEnd; r++ {
+		t.low[r] = highFolding(r)
+	}
+	for r := rune(mathStart); r < mathEnd; r++ {
+		f := decomposed(r)
+		// A Greek letter in mathematical dress may look like a Latin one.
+		if g, _ := utf8.DecodeRune(decomposition(r)); f.kind == plain && utf8.RuneSelf <= g && g < firstHigh {
+			f = t.low[g]
+		}
+		t.math[r-mathStart] = f
 	}
 	return t
 })
@@ -72,7 +93,7 @@ var highLookalikes = sync.OnceValue(func() map[rune]byte {
 	m := map[rune]byte{}
 	for _, l := range lookalikes {
 		for _, r := range l.like {
-			if r >= lowEnd {
+			if r >= firstHigh {
 				m[r] = l.ascii
 			}
 		}
@@ -89,11 +110,12 @@ func decomposed(r rune) folding {
 	if r < 0xc0 {
 		return folding{}
 	}
-	var src [utf8.UTFMax]byte
-	var buf [64]byte
-	d := norm.NFKD.Append(buf[:0], src[:utf8.EncodeRune(src[:], r)]...)
+	d := decomposition(r)
+	if len(d) == 0 {
+		return folding{}
+	}
 	first, n := utf8.DecodeRune(d)
-	if first >= utf8.RuneSelf || class[first]&inWord == 0 || first == r {
+	if first >= utf8.RuneSelf || class[first]&inWord == 0 {
 		return folding{}
 	}
 	if n == len(d) {
@@ -109,7 +131,13 @@ func decomposed(r rune) folding {
 	return folding{accented, byte(first)}
 }
 
-// highFolding is foldingOf from lowEnd on.
+// decomposition returns the compatibility decomposition of r, nil if it has none.
+func decomposition(r rune) []byte {
+	var src [utf8.UTFMax]byte
+	return norm.NFKD.Properties(src[:utf8.EncodeRune(src[:], r)]).Decomposition()
+}
+
+// highFolding is foldings.of from firstHigh on, but for the mathematical letters.
 func highFolding(r rune) folding {
 	switch {
 	case r <= 0x200a, r == 0x202f, r == 0x205f, r == 0x3000, r == 0x2800:
@@ -152,19 +180,6 @@ func decomposedHigh(r rune) folding {
 		0x2c60 <= r && r < 0x2c80, 0xa700 <= r && r < 0xa800, 0xab30 <= r && r < 0xab70, 0xfb00 <= r && r < 0xfb07,
 		0x10780 <= r && r < 0x107c0:
 		return decomposed(r)
-	case 0x1d400 <= r && r < 0x1d800:
-		f := decomposed(r)
-		if f.kind != plain {
-			return f
-		}
-		// A Greek letter in mathematical dress may look like a Latin one.
-		var src [utf8.UTFMax]byte
-		var buf [16]byte
-		g, _ := utf8.DecodeRune(norm.NFKD.Append(buf[:0], src[:utf8.EncodeRune(src[:], r)]...))
-		if g < lowEnd {
-			return lowFoldings()[g]
-		}
-		return f
 	case 0x2010 <= r && r < 0x2e80, r >= 0x1f000:
 		return folding{kind: wall} // punctuation, symbols, emoji
 	}

@@ -135,7 +135,7 @@ func allocs(text []byte) (n float64, layers int) {
 }
 
 func TestPlainTextCostsNoAllocation(t *testing.T) {
-	word := append([]byte("сегодня мы говорим по-русски — don’t you? 你好，世界 "), prose...)
+	word := append([]byte("сегодня мы говорим по-русски — don’t you → ✓ ½? 你好，世界 "), prose...)
 	for name, text := range map[string][]byte{"prose": prose, "code": code, "other scripts": word} {
 		if n, layers := allocs(text); n > 0 || layers > 0 {
 			t.Errorf("%s: %v allocations, %d layers", name, n, layers)

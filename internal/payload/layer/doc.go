@@ -41,15 +41,24 @@
 //
 //   - Text[Start:End] is what must be replaced to remove the content from the text. Locate says
 //     more exactly which bytes of it a part of the content comes from.
-//   - The layers of one name do not overlap, except that base64 may begin a second time behind a
-//     separator. Those of different names may.
+//   - Layers may overlap: one run may be read in several ways, and what is compressed reaches to
+//     the end of the text.
 //   - Time is linear in the text, whatever it holds. A text without layers costs a few scans at
 //     the speed of memory and no allocation.
-//   - What is emitted may be binary and may be invalid UTF-8.
+//   - What is emitted may be binary and may be invalid UTF-8. Damage is not Cut: what comes before
+//     it is emitted, and what comes behind it nobody can read in this way.
+//
+// # Example
+//
+//	layer.Find([]byte(`{"d":"aGlkZGVuIGhlcmU="}`), layer.Caps{Bytes: 1 << 20}, func(l layer.Layer) {
+//		fmt.Printf("%s %d:%d %s", l.Name, l.Start, l.End, l.Text) // base64 6:22 hidden here
+//	})
 //
 // # Limits
 //
-// Shorter runs than said above, single words in alphabets that nobody reads
-// without a key (base58, base85, rot13), and lines of base64 shorter than 16
-// characters are not found.
+// Not found are: runs shorter than said above; lines of base64 shorter than 16
+// characters and text put together from string literals; text in few ASCII
+// characters (Chinese, or all of it in look-alikes) that stands in the middle of
+// a run of base64 or hex; zlib behind other bytes in base64; brotli, which has no
+// magic; archives (zip, tar); alphabets of one's own, base58, base85, rot13.
 package layer

@@ -50,7 +50,7 @@ func (f *finder) fold(text []byte) {
 	if p < 0 {
 		return
 	}
-	table := lowFoldings()
+	table := foldingTable()
 	start, end := -1, 0 // the run in f.out; start is -1 if there is none
 	for floor := 0; p >= 0; p = highFrom(text, floor) {
 		r, n := utf8.DecodeRune(text[p:])
@@ -107,7 +107,7 @@ func (f *finder) giveHidden(text []byte, s, e int) {
 			continue
 		}
 		r, n := utf8.DecodeRune(text[i:])
-		if fo := lowFoldings().of(r); fo.kind == tag && class[fo.to]&inText != 0 || fo.kind == selector {
+		if fo := foldingTable().of(r); fo.kind == tag && class[fo.to]&inText != 0 || fo.kind == selector {
 			if from < 0 {
 				from = i
 			}

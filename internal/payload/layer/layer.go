@@ -7,7 +7,7 @@ type Layer struct {
 	Name       string // as in the package documentation
 	Start, End int    // the encoded run in the text it was found in
 	Text       []byte // decoded; valid only during the call of emit
-	Cut        bool   // the run holds more than was decoded (a cap was reached, or it is damaged)
+	Cut        bool   // the run holds more than was decoded: a cap was reached
 }
 
 // Caps bound one Find.
