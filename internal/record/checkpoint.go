@@ -156,6 +156,20 @@ func place(s Storage, c checkpoint, list []checkpoint) error {
 	return &Damage{Index: c.size, File: checkpointName, What: fmt.Sprintf("rolled back: it is for %d entries, %d are signed", c.size, list[len(list)-1].size)}
 }
 
+// unsignedTiles is asked where there is no checkpoint at all. Tiles may be
+// there, since a crash may come before the first checkpoint, but then the
+// write-ahead log still has every entry.
+func unsignedTiles(d *Dir, home string) error {
+	if _, err := d.root.Stat("tile/0"); err != nil {
+		return nil
+	}
+	firsts, err := segmentsOf(home)
+	if err != nil || len(firsts) > 0 && firsts[0] == 0 {
+		return err
+	}
+	return &Damage{Index: 0, File: checkpointName, What: "missing, and so are the kept ones"}
+}
+
 // appendHistory adds c to the kept checkpoints and waits until it is on disk.
 func appendHistory(f *os.File, end int64, c checkpoint) (int64, error) {
 	b := append(append([]byte(nil), c.raw...), '\n')

@@ -10,7 +10,7 @@ import (
 
 // A feeder makes tiles of entries and signs the tree. It is for one goroutine.
 type feeder struct {
-	store   Storage
+	store   *Dir
 	key     *key
 	tree    *tree
 	bundle  []byte   // the right-most entry bundle

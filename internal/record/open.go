@@ -211,6 +211,11 @@ func (f *feeder) load(home string) (rest int64, err error) {
 		return 0, err
 	}
 	f.tree = &tree{}
+	if len(list) == 0 {
+		if err := unsignedTiles(f.store, home); err != nil {
+			return 0, err
+		}
+	}
 	if n := len(list); n > 0 {
 		c := list[n-1]
 		v, err := note.NewVerifier(f.key.public)
