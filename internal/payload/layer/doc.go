@@ -60,5 +60,7 @@
 // characters and text put together from string literals; text in few ASCII
 // characters (Chinese, or all of it in look-alikes) that stands in the middle of
 // a run of base64 or hex; zlib behind other bytes in base64; brotli, which has no
-// magic; archives (zip, tar); alphabets of one's own, base58, base85, rot13.
+// magic; archives (zip, tar); alphabets of one's own, base58, base85, rot13. Where
+// unpadded strings are glued together, or letters stand right in front of one, a
+// few wrong bytes may stand beside the text.
 package layer
