@@ -191,14 +191,14 @@ func TestConnectionsAreKept(t *testing.T) {
 }
 
 func TestAPOSTOnAStaleConnectionIsSentAgain(t *testing.T) {
-	n := 0
+	closed := make(chan bool)
 	r := newRig(t, func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
-		n++
 		conn, _, _ := http.NewResponseController(w).Hijack()
 		fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(b), b)
 		time.Sleep(20 * time.Millisecond)
 		conn.Close() // without having said so
+		closed <- true
 	}, nil, allow)
 	client := r.client(false)
 	for i := range 5 {
@@ -210,7 +210,8 @@ func TestAPOSTOnAStaleConnectionIsSentAgain(t *testing.T) {
 		if b, _ := io.ReadAll(resp.Body); string(b) != want {
 			t.Fatalf("request %d: status %d, body %.80q", i, resp.StatusCode, b)
 		}
-		time.Sleep(60 * time.Millisecond)
+		<-closed
+		time.Sleep(50 * time.Millisecond)
 	}
 	for i, p := range r.log.wait(t, 5) {
 		if p.closed.Outcome.Sent != int64(4096+i) {

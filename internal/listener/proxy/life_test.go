@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"net/netip"
 	"runtime"
 	"strings"
 	"testing"
@@ -12,9 +11,8 @@ import (
 
 	"outvet/call"
 	"outvet/internal/forward"
+	"outvet/internal/listener/proxy"
 )
-
-type netipAddr = netip.Addr
 
 // panics is an upstream with a bug.
 type panics struct{ both }
@@ -25,8 +23,7 @@ func (panics) RoundTrip(*http.Request, *call.Guard, forward.Proto) (*http.Respon
 
 func TestAPanicIsRecorded(t *testing.T) {
 	for _, way := range ways {
-		r := newRig(t, nil, nil, allow)
-		r.server.Upstream = panics{}
+		r := newRig(t, nil, nil, allow, func(s *proxy.Server) { s.Upstream = panics{} })
 		if _, err := r.client(way.h2).Get("https://" + host + "/"); err == nil {
 			t.Error("it was answered")
 		}
@@ -156,3 +153,6 @@ func settled(want int) int {
 	}
 	return n
 }
+
+// noTime is no deadline.
+var noTime time.Time

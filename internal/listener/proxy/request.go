@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"outvet/call"
 	"outvet/internal/answer"
@@ -178,8 +179,8 @@ func setTarget(u *url.URL, target string) error {
 
 // open asks the gate.
 func (x *exchange) open() {
-	if x.t != nil {
-		x.t.calls.Add(1)
+	if x.t != nil && x.t.calls.Add(1) == 1 && x.t.secure {
+		x.s.trust.add(x.t.key(), time.Now())
 	}
 	x.p = x.s.Gate.Open(x.r.Context(), x.c, x.m)
 }

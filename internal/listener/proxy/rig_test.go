@@ -46,8 +46,8 @@ type rig struct {
 const allow = "version: 1\ndefault: allow\n"
 
 // newRig starts a rig whose origin answers by h. g may be nil: then the policy
-// is text.
-func newRig(t testing.TB, h http.HandlerFunc, g *gate.Gate, text string) *rig {
+// is text. tune changes the server before it serves.
+func newRig(t testing.TB, h http.HandlerFunc, g *gate.Gate, text string, tune ...func(*proxy.Server)) *rig {
 	t.Helper()
 	r := &rig{t: t, log: &records{}, gate: g}
 	if g == nil {
@@ -69,6 +69,9 @@ func newRig(t testing.TB, h http.HandlerFunc, g *gate.Gate, text string) *rig {
 		}
 	}
 	r.startOrigin(h)
+	for _, f := range tune {
+		f(r.server)
+	}
 	r.startProxy()
 	return r
 }

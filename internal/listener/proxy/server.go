@@ -53,7 +53,8 @@ type Server struct {
 	tls      *tls.Config
 	log      *slog.Logger
 	buffers  sync.Pool // of *[]byte, bufferSize
-	distrust distrust
+	distrust memory    // who was recorded for it
+	trust    memory    // who made calls in TLS
 
 	// mu guards what Serve and tunnels add and Shutdown takes.
 	mu      sync.Mutex

@@ -12,7 +12,7 @@ import (
 )
 
 func TestFastEventStreamsAreNeverCut(t *testing.T) {
-	const streams, events = 40, 500
+	const streams, events = 25, 500
 	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {
 			r := newRig(t, func(w http.ResponseWriter, r *http.Request) {

@@ -111,7 +111,7 @@ func (t *tunnel) serve() {
 		t.hand(t)
 	default:
 		if k == kindGone {
-			t.fault = "the client closed the tunnel without a request"
+			t.fault = leftEarly
 		}
 		t.Close()
 	}

@@ -10,17 +10,18 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"outvet/call"
 	"outvet/internal/forward"
+	"outvet/internal/listener/proxy"
 )
 
 // rawRig is a rig with a server of a raw protocol at raw.example:7.
 func rawRig(t *testing.T, text string, serve func(net.Conn)) *rig {
-	r := newRig(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "http") }, nil, text)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -40,8 +41,10 @@ func rawRig(t *testing.T, text string, serve func(net.Conn)) *rig {
 	}()
 	up := forward.New(forward.Options{ConnectTo: []forward.ConnectTo{connectTo("raw.example", 7, l.Addr())}})
 	t.Cleanup(up.Close)
-	r.server.Upstream = up
-	return r
+	h := func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "http") }
+	return newRig(t, h, nil, text, func(s *proxy.Server) {
+		s.Upstream, s.Peek = both{up, s.Upstream}, 20*time.Millisecond
+	})
 }
 
 func echo(c net.Conn) { io.Copy(c, c) }
@@ -84,13 +87,9 @@ func TestAServerMaySpeakFirst(t *testing.T) {
 
 func TestWaitingIsNoWayAroundInspection(t *testing.T) {
 	r := rawRig(t, allow, echo)
-	up := r.server.Upstream
-	r2 := newRig(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "http") }, nil, allow)
-	r2.server.Upstream = both{up, r2.server.Upstream}
-	r2.server.Peek = 20 * time.Millisecond
-	c := r2.dial("raw.example:7")
+	c := r.dial("raw.example:7")
 	time.Sleep(100 * time.Millisecond)
-	tc := tls.Client(c, &tls.Config{RootCAs: r2.roots, ServerName: "raw.example", NextProtos: []string{"http/1.1"}})
+	tc := tls.Client(c, &tls.Config{RootCAs: r.roots, ServerName: "raw.example", NextProtos: []string{"http/1.1"}})
 	if err := tc.Handshake(); err != nil {
 		t.Fatal(err)
 	}
@@ -98,23 +97,16 @@ func TestWaitingIsNoWayAroundInspection(t *testing.T) {
 	if _, err := http.ReadResponse(bufio.NewReader(tc), nil); err != nil {
 		t.Fatal(err)
 	}
-	pairs := r2.log.wait(t, 2)
+	pairs := r.log.wait(t, 2)
 	if a, b := pairs[0], pairs[1]; a.decided.Protocol != "tcp" || a.closed.Outcome.Sent != 0 || b.decided.Target != "/secret" {
 		t.Errorf("%+v\n%+v", a, b)
 	}
 }
 
 // both dials with one and carries requests with the other.
-type both struct {
-	raw interface {
-		Dial(context.Context, string, uint16, *call.Guard) (net.Conn, netipAddr, error)
-	}
-	http interface {
-		RoundTrip(*http.Request, *call.Guard, forward.Proto) (*http.Response, error)
-	}
-}
+type both struct{ raw, http proxy.Upstream }
 
-func (b both) Dial(ctx context.Context, h string, p uint16, g *call.Guard) (net.Conn, netipAddr, error) {
+func (b both) Dial(ctx context.Context, h string, p uint16, g *call.Guard) (net.Conn, netip.Addr, error) {
 	return b.raw.Dial(ctx, h, p, g)
 }
 

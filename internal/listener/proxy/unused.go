@@ -20,8 +20,11 @@ func (s *Server) recordUnused(t *tunnel) {
 	if why == "" {
 		why = "the client closed the tunnel without a request that can be understood"
 	}
+	if (why == leftEarly || strings.HasPrefix(why, brokeOff)) && s.trust.has(t.key(), time.Now()) {
+		return // it gave up a connection that it did not need
+	}
 	if strings.HasPrefix(why, distrusted) {
-		if !s.distrust.first(string(t.caller.Session)+" "+t.host, time.Now()) {
+		if !s.distrust.add(t.key(), time.Now()) {
 			return
 		}
 		s.log.Warn("a client does not trust our certificate authority: let it trust ca.pem",
@@ -40,8 +43,18 @@ func (t *tunnel) call(protocol, method string) *call.Call {
 	}
 }
 
-// distrusted begins the fault of a client that refuses our certificate.
-const distrusted = "the client does not trust the certificate authority of outvet"
+// Faults of clients: distrusted begins that of one that refuses our
+// certificate, brokeOff that of one of which it can only be supposed.
+const (
+	distrusted = "the client does not trust the certificate authority of outvet"
+	brokeOff   = distrusted + ", it seems"
+	leftEarly  = "the client closed the tunnel without a request"
+)
+
+// key names who makes tunnels to one host.
+func (t *tunnel) key() string {
+	return string(t.caller.Session) + " " + t.caller.Agent.Value + " " + t.host
+}
 
 // handshakeFault says why a handshake failed and what to do.
 func handshakeFault(err error) string {
@@ -55,7 +68,7 @@ func handshakeFault(err error) string {
 	}
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return distrusted + ", it seems: it broke off the TLS handshake" + fix
+		return brokeOff + ": it broke off the TLS handshake" + fix
 	case errors.Is(err, context.DeadlineExceeded):
 		return "the client did not complete the TLS handshake in time"
 	case errors.Is(err, context.Canceled):
@@ -75,30 +88,38 @@ func ascii(s string, max int) string {
 	return s[:min(len(s), max)]
 }
 
-// A distrust remembers for a minute who was told of.
-type distrust struct {
-	mu   sync.Mutex // guards told
-	told map[string]time.Time
+// A memory holds keys for a minute.
+type memory struct {
+	mu sync.Mutex // guards at
+	at map[string]time.Time
 }
 
 const (
-	distrustTime = time.Minute
-	distrustMax  = 1024
+	memoryTime = time.Minute
+	memoryMax  = 1024
 )
 
-// first reports whether key is new, and remembers it.
-func (d *distrust) first(key string, now time.Time) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if at, ok := d.told[key]; ok && now.Sub(at) < distrustTime {
+// add adds key and reports whether it was new.
+func (m *memory) add(key string, now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if at, ok := m.at[key]; ok && now.Sub(at) < memoryTime {
 		return false
 	}
-	if d.told == nil {
-		d.told = map[string]time.Time{}
+	if m.at == nil {
+		m.at = map[string]time.Time{}
 	}
-	if len(d.told) >= distrustMax {
-		clear(d.told) // telling twice is better than holding more
+	if len(m.at) >= memoryMax {
+		clear(m.at) // telling twice is better than holding more
 	}
-	d.told[key] = now
+	m.at[key] = now
 	return true
+}
+
+// has reports whether key was added.
+func (m *memory) has(key string, now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at, ok := m.at[key]
+	return ok && now.Sub(at) < memoryTime
 }
