@@ -181,7 +181,7 @@ func TestAHeaderlessErrorNeverHangsThePool(t *testing.T) {
 }
 
 func TestBombsStop(t *testing.T) {
-	bomb := make([]byte, 64<<20)
+	bomb := make([]byte, 12<<20)
 	for _, c := range codings {
 		in := write(t, c, bomb)
 		out, cut, err := Whole(field(c), in, 1<<30, 20)
