@@ -2,10 +2,9 @@ package secret
 
 import (
 	"bufio"
-	"encoding/base64"
+	"compress/gzip"
 	"encoding/json"
 	"os"
-	"strings"
 	"testing"
 
 	"outvet/call"
@@ -80,42 +79,42 @@ func look(t testing.TB, in *Inspector, e *engine, host string, p *plain) []call.
 	return f
 }
 
-type vector struct {
-	ID    string `json:"id"`
-	Label string `json:"label"`
-	Rule  string `json:"rule"`
-	Kind  string `json:"kind"`
-	Text  string `json:"text"`
-	B64   []byte `json:"text_b64"`
-	Value []byte `json:"secret_b64"`
-}
-
-func vectors(t testing.TB, file string) (out []vector) {
-	f, err := os.Open(file)
+// corpus calls f with each line of a file.
+func corpus(t testing.TB, file string, f func(line []byte)) {
+	t.Helper()
+	b, err := os.Open("testdata/" + file + ".jsonl.gz")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	s := bufio.NewScanner(f)
-	s.Buffer(nil, 1<<20)
-	for s.Scan() {
-		var v vector
-		if err := json.Unmarshal(s.Bytes(), &v); err != nil {
-			t.Fatal(err)
-		}
-		if v.B64 != nil {
-			v.Text = string(v.B64)
-		}
-		v.Text = strings.ToValidUTF8(v.Text, "\uFFFD")
-		out = append(out, v)
+	defer b.Close()
+	z, err := gzip.NewReader(b)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return out
+	s := bufio.NewScanner(z)
+	s.Buffer(nil, 1<<24)
+	for s.Scan() {
+		f(s.Bytes())
+	}
+	if err := s.Err(); err != nil {
+		t.Fatal(err)
+	}
 }
 
-func unb64(s string) string {
-	b, err := base64.StdEncoding.DecodeString(s)
-	if err != nil {
-		panic(err)
+// parse reads one line of a corpus.
+func parse[T any](t testing.TB, line []byte) (v T) {
+	t.Helper()
+	if err := json.Unmarshal(line, &v); err != nil {
+		t.Fatal(err)
 	}
-	return string(b)
+	return v
+}
+
+func newInspector(t testing.TB, o Options) *Inspector {
+	t.Helper()
+	in, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return in
 }

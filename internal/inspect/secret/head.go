@@ -1,29 +1,30 @@
 package secret
 
-import "strings"
+import "bytes"
 
-// headParts bounds how many parts are looked at as header fields.
-const headParts = 128
+// headLines bounds how many lines of the text are looked at as header fields.
+const headLines = 64
 
 // head reports what stands whole in a header that authenticates, whatever it
-// is. The parts of the head come first; their names cost memory, so that they
-// are asked for only where a value could be a credential.
+// is. The parts of the head come first, and a header is one line. Their names
+// cost memory, so that they are asked for only where a value could be a
+// credential.
 func (j *judge) head() {
-	for i, pos := 0, 0; i < headParts && pos < len(j.text); i++ {
-		part := j.part(pos)
-		if part.to < pos {
-			return
+	for i, pos := 0, 0; i < headLines && pos < len(j.text); i++ {
+		line := span{pos, len(j.text)}
+		if n := bytes.IndexByte(j.text[pos:], '\n'); n >= 0 {
+			line.to = pos + n
 		}
-		pos = part.to + 1
-		v, r := j.scheme(part)
-		if r == &j.in.apiKey && !couldBeKey(j.text[v.from:v.to]) {
+		pos = line.to + 1
+		v, r := j.scheme(line)
+		if r == &j.in.apiKey && !couldBeKey(j.text[v.from:v.to]) || j.part(line.from) != line {
 			continue
 		}
 		path := j.parts.Place(v.from, v.to).Part
-		if strings.HasPrefix(path, "body") {
+		if within(path, "body") {
 			return
 		}
-		if j.in.headers[headerOf(path)] {
+		if j.in.headers.whole(headerOf(path)) {
 			j.add(candidate{span: v, rule: r, score: scoreGeneric})
 		}
 	}
@@ -46,7 +47,7 @@ func (j *judge) scheme(v span) (span, *rule) {
 // couldBeKey tells a key from what other headers and paths hold. It is quick
 // and says yes too often: the header decides.
 func couldBeKey(b []byte) bool {
-	const shortest, longest = 8, 4096
+	const shortest, longest, enough = 12, 4096, 2.5
 	if len(b) < shortest || len(b) > longest {
 		return false
 	}
@@ -61,5 +62,5 @@ func couldBeKey(b []byte) bool {
 			letters++
 		}
 	}
-	return letters > 0 && digits > 0
+	return letters > 0 && digits > 0 && entropy(b) >= enough && !wordy(b)
 }

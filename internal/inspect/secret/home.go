@@ -82,8 +82,23 @@ func newPositions(whole, mixed []string) (positions, error) {
 
 // holds reports whether part is in one of the headers.
 func (p positions) holds(part string) bool {
-	_, ok := p[headerOf(part)]
-	return ok
+	name := headerOf(part)
+	_, ok := p[name]
+	return ok || saysCredential(name)
+}
+
+// whole reports whether all of the header is a credential.
+func (p positions) whole(name string) bool { return p[name] || saysCredential(name) }
+
+// saysCredential reports whether the name of a header that we do not know says
+// by its last words that a credential follows: X-Acme-Token.
+func saysCredential(name string) bool {
+	for _, s := range [...]string{"-token", "-api-key", "-apikey", "-access-key", "-secret", "-secret-key", "-auth-key"} {
+		if strings.HasSuffix(name, s) {
+			return nameMeans([]byte(name)) != meansNothing
+		}
+	}
+	return false
 }
 
 // headerOf returns the field name, in lower case, of a part in a header or of
