@@ -36,15 +36,21 @@ func (c *Content) Apply(m *Message, body []byte, edits []call.Edit) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
+	var gone []string // fields whose names are redacted
 	for len(wire) > 0 {
 		n := 1
 		for n < len(wire) && wire[n].doc == wire[0].doc {
 			n++
 		}
-		if body, err = c.applyTo(m, body, &c.docs[wire[0].doc], wire[:n]); err != nil {
+		if d := &c.docs[wire[0].doc]; d.kind == headerDoc && d.index < 0 {
+			gone = append(gone, d.name)
+		} else if body, err = c.applyTo(m, body, d, wire[:n]); err != nil {
 			return nil, err
 		}
 		wire = wire[n:]
+	}
+	for _, name := range gone {
+		delete(m.Header, name)
 	}
 	for _, e := range header {
 		if err := setHeader(m, e); err != nil {
@@ -69,10 +75,6 @@ func (c *Content) applyTo(m *Message, body []byte, d *doc, edits []splice) ([]by
 		out, err := splices([]byte(m.Target), edits)
 		m.Target = string(out)
 		return body, err
-	}
-	if d.index < 0 {
-		delete(m.Header, d.name)
-		return body, nil
 	}
 	values := m.Header[d.name]
 	if int(d.index) >= len(values) {

@@ -51,10 +51,14 @@ func clip(s string) string { return s[:min(len(s), 64)] }
 // a server may go by either.
 func (c *Content) readTyped(ctype string, from, to int, d, at int32, depth int) {
 	s := c.body[from:to]
-	if len(s) == 0 || looksLikeJSON(s) && c.readJSON(s, from, d, at, jsonForm) {
+	if len(s) == 0 {
 		return
 	}
 	mt, boundary := contentType(ctype)
+	labelled := strings.HasSuffix(mt, "json")
+	if (labelled || looksLikeJSON(s)) && c.readJSON(s, from, d, at, jsonForm) {
+		return
+	}
 	if depth < c.lim.Depth {
 		if b := sniffBoundary(s); boundary == "" && b != "" {
 			boundary = b

@@ -77,7 +77,7 @@ func (c *Content) walk(s []byte, in int, d, at int32, f form) bool {
 			if err != nil {
 				return false
 			}
-			if len(v) >= shortNumber {
+			if len(v) >= shortNumber || len(stack) == 1 {
 				p := c.open(part{doc: d, node: top.node, name: top.name, form: numberForm})
 				c.copyText(v, in+int(dec.InputOffset())-len(v))
 				c.close(p)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"outvet/internal/payload/layer"
 )
 
 // A cut replaces the span [from, to) of Text.
@@ -118,7 +120,6 @@ func mergeSplices(s []splice) []splice {
 func (r *resolver) part(p int, mine []cut) error {
 	c := r.c
 	at := &c.parts[p]
-	d := &c.docs[at.doc]
 	switch at.form {
 	case hostForm:
 		if !r.plain {
@@ -131,7 +132,8 @@ func (r *resolver) part(p int, mine []cut) error {
 		return nil
 	case layerForm:
 		for _, x := range mine {
-			r.span(int(d.from), int(d.to), x.with)
+			from, to := r.locate(p, x)
+			r.span(from, to, x.with)
 		}
 		return nil
 	case numberForm:
@@ -146,6 +148,18 @@ func (r *resolver) part(p int, mine []cut) error {
 		r.put(p, x.from, x.to, with)
 	}
 	return nil
+}
+
+// locate returns the span of Text that encodes the cut x of layer p: where
+// single characters were written otherwise those of the cut, else all.
+func (r *resolver) locate(p int, x cut) (from, to int) {
+	c := r.c
+	at, d := &c.parts[p], &c.docs[c.parts[p].doc]
+	if len(c.runsOf(p)) != 1 { // it was repaired: positions are not those of the layer
+		return int(d.from), int(d.to)
+	}
+	from, to = layer.Locate(d.name, c.Text[d.from:d.to], x.from-int(at.start), x.to-int(at.start))
+	return int(d.from) + from, int(d.from) + to
 }
 
 // put replaces a span of part p in its document.

@@ -90,7 +90,7 @@ func (s *Stream) Next() (*Content, error) {
 		s.raw.out = s.base + int64(len(s.buf))
 	}
 	s.size = len(s.buf)
-	if s.err == nil {
+	if s.err == nil && !s.endless {
 		s.size = wholeRunes(s.buf)
 	}
 	s.decode(min(seen, s.size))
