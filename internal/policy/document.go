@@ -47,6 +47,7 @@ func (o origin) has(name string) bool { return o.node != nil && child(o.node, na
 
 type destinationDoc struct {
 	origin
+	broken          bool // an error was told
 	hosts           []hostPattern
 	cidrs           []netip.Prefix
 	ports           []uint16
@@ -84,6 +85,7 @@ type header struct{ name, value string }
 
 type ruleDoc struct {
 	origin
+	broken     bool // an error was told
 	name       string
 	to         []toDoc
 	protocols  []string
@@ -136,6 +138,7 @@ type secretDoc struct {
 
 type testDoc struct {
 	origin
+	broken  bool   // an error was told
 	want    string // allow, hold or block
 	request [2]string
 	body    string

@@ -105,12 +105,12 @@ func (b *builder) expr(src located[string]) *expr {
 	tree, issues := b.env.Compile(src.v)
 	if issues != nil && issues.Err() != nil {
 		for _, e := range issues.Errors() {
-			b.add(src.at, "when: %s, at character %d%s", clip(oneLine(e.Message)), e.Location.Column()+1, meantVariable(e.Message))
+			b.add(src.at, "when: %s", explainIssue(e))
 		}
 		return nil
 	}
 	if tree.OutputType() != cel.BoolType {
-		b.add(src.at, "when: the expression is a %s, not true or false", cel.FormatCELType(tree.OutputType()))
+		b.add(src.at, "when: the expression gives %s, not true or false", cel.FormatCELType(tree.OutputType()))
 		return nil
 	}
 	x := &expr{text: src.v}
@@ -128,6 +128,21 @@ func (b *builder) expr(src located[string]) *expr {
 		return nil
 	}
 	return x
+}
+
+// explainIssue says what CEL has against an expression.
+func explainIssue(e *cel.Error) string {
+	said, near := oneLine(e.Message), meantVariable(e.Message)
+	if at := strings.Index(said, " (in container"); at >= 0 {
+		said = said[:at]
+	}
+	if at := strings.Index(said, " (did you mean"); at >= 0 {
+		said = said[:at]
+	}
+	if at := strings.Index(said, " expecting {"); at >= 0 {
+		said = said[:at]
+	}
+	return fmt.Sprintf("%s, at character %d%s", shorten(said, 160), e.Location.Column()+1, near)
 }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

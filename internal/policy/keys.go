@@ -21,9 +21,9 @@ func documentShape() shape[document] {
 			many(where(text())), func(d *document, v []located[string]) { d.include = v }),
 		is("delegate", "Rules and destinations (with @) whose verdict inner layers may replace.",
 			many(where(text())), func(d *document, v []located[string]) { d.delegate = v }),
-		is("destinations", "Named sets of destinations, for use as @name in rules.", byName(destinationShape()),
+		is("destinations", "Named sets of destinations, for use as @name in rules.", byName(marked(destinationShape(), func(d *destinationDoc) { d.broken = true })),
 			func(d *document, v []named[destinationDoc]) { d.destinations = v }),
-		is("rules", "All rules that match a call count; the strictest verdict wins.", list(ruleShape()),
+		is("rules", "All rules that match a call count; the strictest verdict wins.", list(marked(ruleShape(), func(d *ruleDoc) { d.broken = true })),
 			func(d *document, v []ruleDoc) { d.rules = v }),
 		is("tools", "What an agent may call, and how.", byName(toolShape()), func(d *document, v []named[toolDoc]) { d.tools = v }),
 		is("session_types", "What differs by the type of the session.", byName(sessionTypeShape()),
@@ -31,7 +31,7 @@ func documentShape() shape[document] {
 		is("budgets", "Ceilings per session. Read but not enforced yet.", list(budgetShape()),
 			func(d *document, v []budgetDoc) { d.budgets = v }),
 		is("secrets", "Values that must not leave.", list(secretShape()), func(d *document, v []secretDoc) { d.secrets = v }),
-		is("tests", "Requests and the verdict expected. A policy whose tests fail does not load.", list(testShape()),
+		is("tests", "Requests and the verdict expected. A policy whose tests fail does not load.", list(marked(testShape(), func(d *testDoc) { d.broken = true })),
 			func(d *document, v []testDoc) { d.tests = v }),
 	)
 }

@@ -150,6 +150,9 @@ func (b *builder) layer(name string, number int, docs []*document, outer []*laye
 	for _, doc := range docs {
 		for i := range doc.rules {
 			d := &doc.rules[i]
+			if d.name == "" {
+				continue // told already
+			}
 			if first, twice := names[d.name]; twice {
 				b.add(d.at("name"), "rule %s is already defined at %s", quote(d.name), first)
 				continue
@@ -158,13 +161,19 @@ func (b *builder) layer(name string, number int, docs []*document, outer []*laye
 			if d.name == call.RuleDefault || d.name == call.RuleFault || d.name == call.RuleQuarantine || d.name == call.RuleAddress {
 				b.add(d.at("name"), "rule name %s is taken by the program", quote(d.name))
 			}
-			r := b.compile(l, d)
-			r.to = b.targets(d, known)
+			r := &rule{layer: l, index: len(l.rules), name: d.name, doc: d}
+			if !d.broken {
+				b.compile(r)
+				r.to = b.targets(d, known)
+			}
 			l.rules = append(l.rules, r)
 			l.anyMethod = l.anyMethod || r.speaks && r.verdict != call.Block && r.to == nil && (len(r.methods) > 0 || len(r.paths) > 0)
 		}
 	}
 	b.delegates(l, docs)
+	if len(b.all) > 0 {
+		return l // it will not be used
+	}
 	for _, d := range l.destinations {
 		l.index.addDestination(d)
 	}
@@ -223,7 +232,7 @@ func (b *builder) destinations(l *layer, docs []*document, outer []*layer) map[s
 				continue
 			}
 			own[n.name] = n.at
-			if len(n.v.hosts) == 0 && len(n.v.cidrs) == 0 && !n.v.has("hosts") && !n.v.has("cidrs") {
+			if !n.v.broken && len(n.v.hosts) == 0 && len(n.v.cidrs) == 0 {
 				b.add(n.at, "destination %s has neither hosts nor cidrs", quote(n.name))
 			}
 			d := &destination{name: n.name, at: n.at, hosts: n.v.hosts, cidrs: n.v.cidrs, ports: n.v.ports,
@@ -280,7 +289,7 @@ func (b *builder) targets(d *ruleDoc, known map[string]*destination) []*target {
 		for _, name := range t.destinations {
 			dest := known[name.v]
 			if dest == nil {
-				b.add(name.at, "unknown destination %s%s", quote("@"+name.v), meant(name.v, sortedKeys(known)))
+				b.add(name.at, "unknown destination %s%s", quote("@"+name.v), meant("@"+name.v, at(sortedKeys(known))))
 				continue
 			}
 			dest.used = true
@@ -289,6 +298,14 @@ func (b *builder) targets(d *ruleDoc, known map[string]*destination) []*target {
 		out = append(out, to)
 	}
 	return out
+}
+
+// at writes names as rules refer to them.
+func at(names []string) []string {
+	for i := range names {
+		names[i] = "@" + names[i]
+	}
+	return names
 }
 
 func sortedKeys[V any](m map[string]V) []string {

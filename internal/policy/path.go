@@ -14,7 +14,7 @@ import (
 const (
 	pathMax     = 8 << 10 // bytes
 	segmentsMax = 256
-	murkyMax    = 2 << 10 // bytes of a murky path whose readings are enumerated
+	murkyMax    = 512 // bytes of a murky path whose readings are enumerated
 )
 
 // A pathKind says how sure we are to read a path as its server does.
@@ -69,7 +69,7 @@ func parsePath(s string) (pathPattern, error) {
 		if err != nil {
 			return p, fmt.Errorf("path %s: %w", quote(s), err)
 		}
-		p.segs, plain = append(p.segs, text), append(plain, strings.ReplaceAll(seg, "*", "x"))
+		p.segs, plain = append(p.segs, text), append(plain, strings.ReplaceAll(asciiOnly(seg), "*", "x"))
 	}
 	if deep > 2 {
 		return p, fmt.Errorf("path %s: ** may stand twice at most", quote(s))
@@ -79,6 +79,19 @@ func parsePath(s string) (pathPattern, error) {
 		return p, fmt.Errorf("path %s can be read in more than one way (dot segment, //, ;, \\ or an encoded / . ;)", quote(s))
 	}
 	return p, nil
+}
+
+// asciiOnly writes what is not ASCII as percent escapes.
+func asciiOnly(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] >= utf8.RuneSelf {
+			fmt.Fprintf(&b, "%%%02X", s[i])
+		} else {
+			b.WriteByte(s[i])
+		}
+	}
+	return b.String()
 }
 
 // every reports whether the pattern matches every path there is.
@@ -323,7 +336,7 @@ func oddText(b []byte) bool {
 }
 
 // oddSegments returns odd if a segment of path is empty, other than the last,
-// or nothing but dots and spaces; else fine.
+// or ends in a dot or a space, which some file systems drop; else fine.
 func oddSegments(path []byte, odd, fine pathKind) pathKind {
 	rest := path[1:]
 	for more := true; more; {
@@ -332,11 +345,7 @@ func oddSegments(path []byte, odd, fine pathKind) pathKind {
 		if len(seg) == 0 && more {
 			return odd
 		}
-		dots := len(seg) > 0
-		for _, c := range seg {
-			dots = dots && (c == '.' || c == ' ')
-		}
-		if dots {
+		if n := len(seg); n > 0 && (seg[n-1] == '.' || seg[n-1] == ' ') {
 			return odd
 		}
 	}
@@ -388,7 +397,7 @@ func (r *readings) addFolded(path []byte) {
 // enumerate adds all that servers make of a murky path: decoded once to three
 // times, encoded slashes read as text or as slashes, backslashes as slashes or
 // not, parameters cut or kept, dot segments resolved or kept, empty segments
-// dropped or kept.
+// dropped or kept, dots and spaces at the end of segments too.
 func (r *readings) enumerate(target string) {
 	if i := strings.IndexAny(target, "?#"); i >= 0 {
 		target = target[:i]
@@ -408,13 +417,35 @@ func (r *readings) enumerate(target string) {
 		}
 	}
 	for _, d := range decoded {
-		for how := range 16 {
-			r.addFolded([]byte(respell(d, how)))
+		for how := range 32 {
+			if how&^choices(d) == 0 {
+				r.addFolded([]byte(respell(d, how)))
+			}
 		}
 	}
 }
 
-// respell reads a path as one kind of server does.
+// choices returns the bits of how that can make a difference in respell.
+func choices(d string) int {
+	how := 4
+	if strings.Contains(d, "\\") {
+		how |= 1
+	}
+	if strings.Contains(d, ";") {
+		how |= 2
+	}
+	if strings.Contains(d, "//") || how&1 != 0 || how&2 != 0 {
+		how |= 8
+	}
+	if strings.ContainsAny(d, ". ") {
+		how |= 16
+	}
+	return how
+}
+
+// respell reads a path as one kind of server does: how is a set of 1, backslashes
+// are slashes; 2, parameters are cut; 4, dot segments are resolved; 8, empty
+// segments are dropped; 16, dots and spaces at the end of segments are dropped.
 func respell(d string, how int) string {
 	if how&1 != 0 {
 		d = strings.ReplaceAll(d, "\\", "/")
@@ -428,6 +459,11 @@ func respell(d string, how int) string {
 			s = s[:i]
 		}
 		bare := strings.TrimRight(s, " ")
+		if how&16 != 0 {
+			if cut := strings.TrimRight(s, ". "); cut != "" {
+				s = cut
+			}
+		}
 		switch {
 		case how&4 != 0 && (bare == "." || s == "" && how&8 != 0):
 		case how&4 != 0 && bare == "..":

@@ -131,16 +131,15 @@ type layer struct {
 // edits reports whether the rule changes calls.
 func (r *rule) edits() bool { return r.redact != "" || len(r.strip) > 0 || len(r.set) > 0 }
 
-// compile makes a rule of its document. Targets are resolved apart.
-func (b *builder) compile(l *layer, d *ruleDoc) *rule {
-	r := &rule{
-		layer: l, index: len(l.rules), name: d.name, at: spotOf(d.at("name")), doc: d,
-		protocols: d.protocols, methods: d.methods, schemes: d.schemes, ports: d.ports,
-		sessions: d.sessions, agents: d.agents, caller: d.caller, tool: d.tool, finding: d.finding,
-		redact: d.redact, strip: d.strip, set: d.set, quarantine: d.quarantine,
-		observe: d.mode == "observe" || d.mode == "" && l.observe,
-		speaks:  d.verdict != "",
-	}
+// compile fills a rule from its document. Targets are resolved apart.
+func (b *builder) compile(r *rule) {
+	d := r.doc
+	r.at = spotOf(d.at("name"))
+	r.protocols, r.methods, r.schemes, r.ports = d.protocols, d.methods, d.schemes, d.ports
+	r.sessions, r.agents, r.caller, r.tool, r.finding = d.sessions, d.agents, d.caller, d.tool, d.finding
+	r.redact, r.strip, r.set, r.quarantine = d.redact, d.strip, d.set, d.quarantine
+	r.observe = d.mode == "observe" || d.mode == "" && r.layer.observe
+	r.speaks = d.verdict != ""
 	if r.speaks {
 		r.verdict = verdictOf(d.verdict)
 	}
@@ -180,7 +179,6 @@ func (b *builder) compile(l *layer, d *ruleDoc) *rule {
 	if r.said = d.reason; r.said == "" {
 		r.said = "Rule " + strconv.Quote(r.name) + " allows it."
 	}
-	return r
 }
 
 // check reports what makes no sense together.

@@ -62,11 +62,13 @@ func got(n *yaml.Node) string {
 
 func quote(s string) string { return strconv.Quote(clip(s)) }
 
-func clip(s string) string {
-	if len(s) > 60 {
-		return s[:57] + "..."
+func clip(s string) string { return shorten(s, 60) }
+
+func shorten(s string, most int) string {
+	if len(s) <= most {
+		return s
 	}
-	return s
+	return strings.ToValidUTF8(s[:most-3], "") + "..."
 }
 
 func scalar(n *yaml.Node, tag string) bool {
@@ -97,7 +99,7 @@ func word(words ...string) shape[string] {
 			return n.Value, true
 		}
 		if !scalar(n, "!!str") {
-			r.fail(n, "expected %s, got %s", strings.Join(words, ", "), got(n))
+			r.fail(n, "expected %s, got %s", strings.Join(words, " or "), got(n))
 			return "", false
 		}
 		r.fail(n, "unknown word %s%s", quote(n.Value), meant(n.Value, words))
@@ -217,6 +219,18 @@ type named[V any] struct {
 	name string
 	at   place
 	v    V
+}
+
+// marked takes a value for read although it is not right, after marking it: what
+// else is wrong can then still be found. The load fails in any case.
+func marked[V any](of shape[V], mark func(*V)) shape[V] {
+	return shape[V]{of.schema, func(r *reader, n *yaml.Node) (V, bool) {
+		v, ok := of.read(r, n)
+		if !ok {
+			mark(&v)
+		}
+		return v, true
+	}}
 }
 
 // byName is a map from names to values, kept in the order of the file.

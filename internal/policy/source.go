@@ -203,23 +203,20 @@ func yamlPlace(name string, err error) place {
 }
 
 func yamlMessage(err error) string {
+	m := err.Error()
 	var le *yaml.LoadError
 	if errors.As(err, &le) {
-		m := oneLine(le.Message)
-		switch {
-		case strings.Contains(m, "unknown anchor"):
-			return "a text that begins with * needs quotes"
-		case strings.Contains(m, "cannot start any token"):
-			return "not valid YAML: " + clip(m) + " (a text that begins with @ needs quotes; indent with spaces)"
-		}
-		return "not valid YAML: " + clip(m)
+		m = le.Message
 	}
-	switch s := err.Error(); {
-	case strings.Contains(s, "no documents"):
+	switch m = oneLine(m); {
+	case strings.Contains(m, "no documents"):
 		return "the policy is empty: it begins with version: 1"
-	case strings.Contains(s, "found multiple"):
+	case strings.Contains(m, "found multiple"):
 		return "the file holds more than one YAML document"
-	default:
-		return "not valid YAML: " + clip(oneLine(s))
+	case strings.Contains(m, "unknown anchor"):
+		return "a text that begins with * needs quotes"
+	case strings.Contains(m, "cannot start any token"):
+		return "not valid YAML: " + clip(m) + " (a text that begins with @ needs quotes; indent with spaces)"
 	}
+	return "not valid YAML: " + shorten(m, 200)
 }
