@@ -25,7 +25,7 @@ import (
 type state string
 
 func stateFlag(c *cobra.Command, dir *string) {
-	c.Flags().StringVar(dir, "state", "", "state directory (default $XDG_STATE_HOME/outvet)")
+	c.Flags().StringVar(dir, "state", "", "state `DIR` (default $XDG_STATE_HOME/outvet)")
 	_ = c.MarkFlagDirname("state")
 }
 
