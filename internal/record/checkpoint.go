@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,7 +16,7 @@ import (
 // Names in the log's folder.
 const (
 	checkpointName = "checkpoint"  // the newest
-	historyName    = "checkpoints" // all of them, each followed by an empty line
+	historyName    = "checkpoints" // those that are kept, each followed by an empty line
 )
 
 // A checkpoint is a signed tree head (c2sp.org/tlog-checkpoint).
@@ -168,17 +167,4 @@ func unsignedTiles(d *Dir, home string) error {
 		return err
 	}
 	return &Damage{Index: 0, File: checkpointName, What: "missing, and so are the kept ones"}
-}
-
-// appendHistory adds c to the kept checkpoints and waits until it is on disk.
-func appendHistory(f *os.File, end int64, c checkpoint) (int64, error) {
-	b := append(append([]byte(nil), c.raw...), '\n')
-	_, err := f.WriteAt(b, end)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err != nil {
-		return end, errors.Join(err, f.Truncate(end))
-	}
-	return end + int64(len(b)), nil
 }

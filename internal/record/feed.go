@@ -2,7 +2,6 @@ package record
 
 import (
 	"fmt"
-	"os"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -17,10 +16,8 @@ type feeder struct {
 	ready   []File   // full tiles and bundles that are not yet stored
 	partial []string // folders of partial tiles that are full now
 
-	history *os.File // kept checkpoints
-	end     int64    // of the last whole one
-	kept    int64    // its tree size
-	signed  int64    // tree size of the newest checkpoint
+	history *history
+	signed  int64 // tree size of the newest checkpoint
 }
 
 // add appends an entry to the tree.
@@ -68,11 +65,10 @@ func (f *feeder) sign() error {
 	if err != nil {
 		return err
 	}
-	if f.kept != c.size {
-		if f.end, err = appendHistory(f.history, f.end, c); err != nil {
+	if f.history.size != c.size { // else only the rest failed before
+		if err := f.history.add(c); err != nil {
 			return err
 		}
-		f.kept = c.size
 	}
 	if err := f.store.Put(File{checkpointName, c.raw}); err != nil {
 		return err
@@ -84,7 +80,7 @@ func (f *feeder) sign() error {
 		}
 	}
 	f.partial = nil
-	return nil
+	return f.history.thin(f.store, historyMax, historyKeep)
 }
 
 // edge returns the partial tiles and the partial bundle.
@@ -99,13 +95,6 @@ func (f *feeder) edge() (files []File) {
 		files = append(files, File{tilePath(entries, n, w), f.bundle})
 	}
 	return files
-}
-
-func (f *feeder) close() error {
-	if f.history == nil {
-		return nil
-	}
-	return f.history.Close()
 }
 
 // run syncs, feeds and signs while there is traffic, and sleeps otherwise.

@@ -39,7 +39,7 @@ func schema() []string {
 		`INSERT INTO state VALUES (0, x'')`,
 		// tail is the ID from back to front, so that an index finds its end.
 		`CREATE TABLE calls (n INTEGER PRIMARY KEY, ` + strings.Join(filter.Columns(), ", ") + `, tail TEXT NOT NULL, closed_n INTEGER, decided TEXT, closed TEXT)`,
-		`CREATE UNIQUE INDEX calls_tail ON calls (tail)`,
+		`CREATE INDEX calls_tail ON calls (tail)`,
 		`CREATE INDEX calls_host ON calls (host COLLATE NOCASE, n)`,
 		`CREATE INDEX calls_session ON calls (session COLLATE NOCASE, n)`,
 		`CREATE INDEX calls_verdict ON calls (verdict COLLATE NOCASE, n)`,
@@ -262,7 +262,7 @@ func (b *batch) add(leaf Leaf) error {
 func (b *batch) join(leaf Leaf, c *call.Record) error {
 	if b.find == nil {
 		var err error
-		if b.find, err = b.tx.PrepareContext(b.ctx, "SELECT n, decided FROM calls WHERE tail = ?"); err != nil {
+		if b.find, err = b.tx.PrepareContext(b.ctx, "SELECT n, decided FROM calls WHERE tail = ? ORDER BY n DESC LIMIT 1"); err != nil {
 			return err
 		}
 	}

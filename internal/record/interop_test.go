@@ -390,3 +390,20 @@ func TestProofOfACallUnderWayWaitsForItsCheckpoint(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestHistoryGetsCoarserButStillProves(t *testing.T) {
+	dir := t.TempDir()
+	for range 12 {
+		fill(t, dir, 1)
+	}
+	l := open(t, dir)
+	if err := l.feed.history.thin(l.feed.store, 0, 3); err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	fill(t, dir, 1)
+	rep, err := Verify(dir, VerifyOptions{})
+	if err != nil || rep.Checkpoints > 12 || rep.Checkpoints < 8 || rep.Calls != 13 {
+		t.Fatalf("%+v %v", rep, err)
+	}
+}

@@ -228,7 +228,7 @@ func (f *feeder) load(home string) (rest int64, err error) {
 		if err := f.loadEdge(c); err != nil {
 			return 0, err
 		}
-		f.signed, f.kept = c.size, c.size
+		f.signed = c.size
 		if newest, err := f.store.Get(checkpointName); err != nil || string(newest) != string(c.raw) {
 			// A crash came between the two.
 			if err := f.store.Put(File{checkpointName, c.raw}); err != nil {
@@ -236,14 +236,7 @@ func (f *feeder) load(home string) (rest int64, err error) {
 			}
 		}
 	}
-	f.history, err = os.OpenFile(filepath.Join(home, historyName), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return 0, fmt.Errorf("record: %w", err)
-	}
-	for _, c := range list {
-		f.end += int64(len(c.raw)) + 1
-	}
-	if err := f.history.Truncate(f.end); err != nil {
+	if f.history, err = openHistory(home, list); err != nil {
 		return 0, fmt.Errorf("record: %w", err)
 	}
 	return int64(len(cut)), nil

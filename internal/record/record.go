@@ -263,7 +263,7 @@ func (l *Log) release() error {
 		err = errors.Join(err, l.wal.close())
 	}
 	if l.feed != nil {
-		err = errors.Join(err, l.feed.close())
+		err = errors.Join(err, l.feed.history.close(), l.feed.store.Close())
 	}
 	if err = errors.Join(err, l.lock.Close()); err != nil {
 		return fmt.Errorf("record: %w", err)

@@ -136,7 +136,8 @@ func (c *Call) decode(decided, closed string) (err error) {
 	return err
 }
 
-// minTail is the shortest tail of an ID that Lookup takes.
+// minTail is the shortest tail of an ID that Lookup takes; a whole ID may be
+// shorter.
 const minTail = 4
 
 // An AmbiguousError says that several calls have an ID with that tail.
@@ -161,9 +162,6 @@ var ErrNotFound = errors.New("no such call")
 // Lookup returns the call with that ID, or with an ID that ends so; letters of
 // either case will do. The error is ErrNotFound or an *AmbiguousError.
 func (r *Reader) Lookup(id string) (Call, error) {
-	if len(id) < minTail {
-		return Call{}, fmt.Errorf("record: %q is too short for the end of an ID: give at least %d characters", id, minTail)
-	}
 	ctx := context.Background()
 	x, err := r.index(ctx)
 	if err != nil {
@@ -195,6 +193,8 @@ func (r *Reader) Lookup(id string) (Call, error) {
 	switch {
 	case rows.Err() != nil:
 		return Call{}, indexError(rows.Err())
+	case len(id) < minTail:
+		return Call{}, fmt.Errorf("record: %q is too short for the end of an ID: give at least %d characters", id, minTail)
 	case len(found) == 0:
 		return Call{}, fmt.Errorf("record: %q: %w", id, ErrNotFound)
 	case len(found) > 1:

@@ -421,7 +421,7 @@ func TestStoryThatDoesNotHoldIsFoundThoughTheTreeIsSigned(t *testing.T) {
 		if err := f.sign(); err != nil {
 			t.Fatal(err)
 		}
-		f.close()
+		f.history.close()
 		store.Close()
 		var d *Damage
 		if _, err := Verify(dir, VerifyOptions{}); !errors.As(err, &d) || d.Index != x.index || !strings.Contains(d.What, x.says) {

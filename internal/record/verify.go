@@ -2,6 +2,7 @@ package record
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"time"
 
@@ -121,10 +123,12 @@ func (v *verification) signed() error {
 	if err != nil {
 		return err
 	}
-	if len(list) < v.done || v.done > 0 && !bytes.Equal(list[v.done-1].raw, v.heads[v.done-1].raw) {
-		return &Damage{Index: -1, File: historyName, What: "it changed while it was read"}
-	}
+	before := v.heads
 	v.heads = list
+	v.done, _ = slices.BinarySearchFunc(list, v.tree.size+1, func(c checkpoint, size int64) int { return cmp.Compare(c.size, size) })
+	if n := len(before); n > 0 && (v.done == 0 || !bytes.Equal(list[v.done-1].raw, before[n-1].raw)) {
+		return &Damage{Index: -1, File: historyName, What: "another history was put in its place while it was read"}
+	}
 	if len(list) == 0 {
 		return unsignedTiles(v.store, v.home)
 	}
