@@ -113,3 +113,27 @@ func BenchmarkRefused(b *testing.B) {
 		resp.Body.Close()
 	}
 }
+
+// TestARequestCostsFewAllocations counts those of client, proxy and origin
+// together.
+func TestARequestCostsFewAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("skipped, because the race detector allocates")
+	}
+	const budget = 170
+	r := newRig(t, benchOrigin, nil, benchPolicy)
+	c := r.dialTLS(host+":443", host)
+	br := bufio.NewReader(c)
+	req := []byte(fmt.Sprintf("POST /v1/messages HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", host, len(benchBody), benchBody))
+	n := testing.AllocsPerRun(500, func() {
+		c.Write(req)
+		resp, err := http.ReadResponse(br, nil)
+		if err != nil || resp.StatusCode != 200 {
+			t.Fatal(resp, err)
+		}
+		io.Copy(io.Discard, resp.Body)
+	})
+	if n > budget {
+		t.Errorf("%v allocations for a request, budget %d", n, budget)
+	}
+}

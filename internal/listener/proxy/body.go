@@ -12,6 +12,7 @@ const (
 	headBody  = 64 << 10 // of a JSON body is kept for the answer, in bytes
 	drainMax  = 1 << 20
 	drainTime = time.Second
+	bodyTime  = 5 * time.Minute // for a body, or its beginning, to be judged
 )
 
 // A body is what the client sends. It keeps the beginning of JSON, in which a
@@ -19,20 +20,22 @@ const (
 type body struct {
 	r      io.ReadCloser
 	mu     sync.Mutex // one reader at a time: the gate may still read when we drain
-	keep   bool
-	begin  []byte
+	keep   *sync.Pool // for begin; nil to keep nothing
+	begin  *[]byte
 	any    bool // something was read
 	end    bool // nothing is left
 	expect bool // the client waits for 100 (Continue) before it sends
 }
 
 // take takes the body of r over. It reports false if there is none.
-func (b *body) take(r *http.Request) bool {
+func (b *body) take(r *http.Request, beginnings *sync.Pool) bool {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return false
 	}
 	b.r = r.Body
-	b.keep = strings.Contains(r.Header.Get("Content-Type"), "json")
+	if strings.Contains(r.Header.Get("Content-Type"), "json") {
+		b.keep = beginnings
+	}
 	b.expect = r.Header.Get("Expect") != ""
 	return true
 }
@@ -43,8 +46,11 @@ func (b *body) Read(p []byte) (int, error) {
 	defer b.mu.Unlock()
 	b.any = true
 	n, err := b.r.Read(p)
-	if b.keep && len(b.begin) < headBody {
-		b.begin = append(b.begin, p[:min(n, headBody-len(b.begin))]...)
+	if b.keep != nil && n > 0 {
+		if b.begin == nil {
+			b.begin = b.keep.Get().(*[]byte)
+		}
+		*b.begin = append(*b.begin, p[:min(n, headBody-len(*b.begin))]...)
 	}
 	b.end = b.end || err == io.EOF
 	return n, err
@@ -57,7 +63,33 @@ func (b *body) Close() error { return b.r.Close() }
 func (b *body) head() []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.begin
+	if b.begin == nil {
+		return nil
+	}
+	return *b.begin
+}
+
+// forget gives the memory of the beginning back. Whoever still reads keeps
+// nothing any more.
+func (b *body) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.begin != nil {
+		*b.begin = (*b.begin)[:0]
+		b.keep.Put(b.begin)
+	}
+	b.keep, b.begin = nil, nil
+}
+
+// hurry bounds the time in which the client must send what the gate waits
+// for: what it holds is memory that others wait for. The zero time ends it.
+func (x *exchange) hurry(until time.Time) {
+	if x.m.Body == nil || x.m.Endless {
+		return
+	}
+	if w, ok := x.w.(interface{ SetReadDeadline(time.Time) error }); ok {
+		w.SetReadDeadline(until)
+	}
 }
 
 // left reports whether the client may still be sending.

@@ -129,10 +129,10 @@ func (x *exchange) informational(status int, h http.Header) error {
 
 // respond passes the response on.
 func (x *exchange) respond(res *http.Response) {
-	if res.StatusCode == http.StatusSwitchingProtocols {
-		x.out.Error = "upstream switched protocols unasked"
+	if res.StatusCode < 200 { // an upgrade that nobody asked for, or no status at all
+		x.out.Error = "the server answered with status " + strconv.Itoa(res.StatusCode)
 		x.fail(answer.Problem{Status: http.StatusBadGateway, Title: "Upstream connection failed",
-			Detail: "the server switched to another protocol unasked", Code: "http_protocol_error", Error: "http_protocol_error"})
+			Detail: x.out.Error, Code: "http_protocol_error", Error: "http_protocol_error"})
 		return
 	}
 	hopByHop(res.Header, false)

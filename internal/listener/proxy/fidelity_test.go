@@ -245,3 +245,18 @@ func TestTheRecordSaysWhatHappened(t *testing.T) {
 		t.Errorf("outcome: %+v", o)
 	}
 }
+
+func TestOddStatusesAreFaultsOfUpstream(t *testing.T) {
+	for status, want := range map[string]int{"000": 502, "099": 502, "101": 502, "599": 599, "999": 999} {
+		r := newRig(t, func(w http.ResponseWriter, r *http.Request) {
+			conn, _, _ := http.NewResponseController(w).Hijack()
+			fmt.Fprintf(conn, "HTTP/1.1 %s X\r\nContent-Length: 0\r\n\r\n", status)
+			conn.Close()
+		}, nil, allow)
+		resp, err := r.client(false).Get("https://" + host + "/")
+		if err != nil || resp.StatusCode != want {
+			t.Errorf("%s: %v, %v, want %d", status, resp, err, want)
+		}
+		r.log.wait(t, 1)
+	}
+}

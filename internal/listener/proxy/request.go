@@ -99,11 +99,13 @@ func (x *exchange) describe() *answer.Problem {
 		return malformed("the proxy carries http and https requests and CONNECT to it, not " + r.Method + " of " + u.Scheme)
 	}
 	x.ws = upgrades(r)
-	has := x.body.take(r) // it needs to see Expect
+	has := x.body.take(r, &x.s.beginnings)   // it needs to see Expect
+	if strings.Contains(r.RequestURI, "#") { // servers differ in what they take for the path
+		return malformed("a request target has no fragment")
+	}
 	hopByHop(r.Header, r.ProtoMajor == 2)
 	answer.Strip(r.Header)
 	delete(r.Header, "Txn-Token")
-	target := r.RequestURI
 	var err error
 	x.c, x.m, err = gate.HTTP(r.Method, u, r.Header, nil, r.ContentLength)
 	if err != nil {
@@ -112,7 +114,7 @@ func (x *exchange) describe() *answer.Problem {
 	if has {
 		x.m.Body = &x.body
 	}
-	x.m.Target = rawTarget(target)
+	x.m.Target = rawTarget(r.RequestURI)
 	x.c.Listener, x.c.Grade, x.c.Caller = "proxy", call.Cooperative, who
 	return nil
 }
@@ -182,7 +184,9 @@ func (x *exchange) open() {
 	if x.t != nil && x.t.calls.Add(1) == 1 && x.t.secure {
 		x.s.trust.add(x.t.key(), time.Now())
 	}
+	x.hurry(time.Now().Add(bodyTime))
 	x.p = x.s.Gate.Open(x.r.Context(), x.c, x.m)
+	x.hurry(time.Time{})
 }
 
 // end writes the closed record on every way out, a panic included.
@@ -197,6 +201,7 @@ func (x *exchange) end() {
 	if x.p != nil {
 		x.s.closed(x.p.Close(x.out))
 	}
+	x.body.forget()
 	x.last.close()
 	if v != nil {
 		panic(http.ErrAbortHandler)

@@ -46,15 +46,17 @@ type Server struct {
 	Logger    *slog.Logger  // for operators; nil for none
 	Peek      time.Duration // how long a tunnel may be silent before it is a raw connection; 250 ms
 
-	start    sync.Once
-	front    *http.Server // CONNECT and absolute-form
-	inside   *http.Server // HTTP within tunnels
-	tunnels  *queue       // from front to inside
-	tls      *tls.Config
-	log      *slog.Logger
-	buffers  sync.Pool // of *[]byte, bufferSize
-	distrust memory    // who was recorded for it
-	trust    memory    // who made calls in TLS
+	start   sync.Once
+	front   *http.Server // CONNECT and absolute-form
+	inside  *http.Server // HTTP within tunnels
+	tunnels *queue       // from front to inside
+	tls     *tls.Config
+	log     *slog.Logger
+	buffers sync.Pool // of *[]byte, bufferSize
+	// beginnings are of *[]byte, empty, headBody at most
+	beginnings sync.Pool
+	distrust   memory // who was recorded for it
+	trust      memory // who made calls in TLS
 
 	// mu guards what Serve and tunnels add and Shutdown takes.
 	mu      sync.Mutex
@@ -74,6 +76,7 @@ func (s *Server) setUp() {
 		s.Peek = peekTime
 	}
 	s.buffers.New = func() any { b := make([]byte, bufferSize); return &b }
+	s.beginnings.New = func() any { b := make([]byte, 0, 4<<10); return &b }
 	s.live = map[*tunnel]struct{}{}
 	s.over = make(chan struct{})
 	s.tunnels = newQueue()

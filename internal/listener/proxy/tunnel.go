@@ -163,7 +163,9 @@ func (s *Server) certificate(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
 func (t *tunnel) Read(b []byte) (int, error) {
 	if len(t.pre) > 0 {
 		n := copy(b, t.pre)
-		t.pre = t.pre[n:]
+		if t.pre = t.pre[n:]; len(t.pre) == 0 {
+			t.pre = nil
+		}
 		return n, nil
 	}
 	return t.Conn.Read(b)
