@@ -139,6 +139,30 @@ func containsFold(b []byte, s string) bool {
 	return false
 }
 
+// common judges a common word by each rule that knows a word of the name.
+func (j *judge) common(word span) {
+	part := j.part(word.from)
+	word.to = min(word.to, part.to)
+	name := nameAround(j.text, part, word)
+	for _, r := range j.in.common {
+		if w, ok := wordIn(j.text, name, r.Words); ok {
+			j.named(r, part, w)
+		}
+	}
+}
+
+// wordIn returns where one of words, in any case, stands in name.
+func wordIn(text []byte, name span, words []string) (span, bool) {
+	for _, w := range words {
+		for i := name.from; i+len(w) <= name.to; i++ {
+			if lower(text[i]) == w[0] && hasFoldPrefix(text[i:], w) {
+				return span{i, i + len(w)}, true
+			}
+		}
+	}
+	return span{}, false
+}
+
 // named judges a word that says what value follows.
 func (j *judge) named(r *rule, part, word span) {
 	name := nameAround(j.text, part, word)
@@ -237,11 +261,11 @@ func samey(v []byte) bool {
 }
 
 // known takes a hit of a known value.
-func (j *judge) known(f knownPattern, h match.Hit) {
+func (j *judge) known(known int, h match.Hit) {
 	part := j.part(h.Start)
 	v := span{h.Start, min(h.End, part.to)}
 	if v.len() > 0 {
-		j.add(candidate{span: v, known: f.known, score: scoreProved})
+		j.add(candidate{span: v, known: known, score: scoreProved})
 	}
 }
 

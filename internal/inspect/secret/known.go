@@ -7,8 +7,6 @@ import (
 	"regexp"
 	"strings"
 	"unicode/utf8"
-
-	"outvet/internal/match"
 )
 
 // A Known is a secret whose value is known: from the environment, a file or a
@@ -26,12 +24,6 @@ const (
 )
 
 var knownNameRE = regexp.MustCompile(`^[0-9a-z]+(?:[-_.][0-9a-z]+)*$`)
-
-// knownPattern says which value a pattern of a known value belongs to.
-type knownPattern struct {
-	known int
-	whole bool // the pattern is all of the value, so that the match may be taken as it is
-}
 
 // check refuses a value that would be found everywhere or nowhere.
 func (k *Known) check() error {
@@ -53,30 +45,28 @@ func (k *Known) check() error {
 // patterns returns what to look for: the value as it is and in each encoding
 // that does not depend on what stands around it. Encodings of whole texts are
 // opened by package payload; these are for runs too short or too mixed for it.
-func (k *Known) patterns(add func(expr string, whole bool)) {
+func (k *Known) patterns(add func(expr string)) {
 	seen := map[string]bool{}
-	literal := func(s string, whole bool) {
+	literal := func(s string) {
 		if s != "" && !seen[s] {
 			seen[s] = true
-			add(regexp.QuoteMeta(s), whole)
+			add(regexp.QuoteMeta(s))
 		}
 	}
-	pieces := k.pieces()
-	for i, v := range pieces {
-		whole := i == 0 && len(v) == len(k.Value)
+	for _, v := range k.pieces() {
 		if utf8.Valid(v) {
-			literal(string(v), whole)
-			literal(reversed(v), whole)
-			literal(percent(v), whole)
+			literal(string(v))
+			literal(reversed(v))
+			literal(percent(v))
 		}
 		for _, enc := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
 			for lead := range 3 {
-				literal(aligned(enc, v, lead), false)
+				literal(aligned(enc, v, lead))
 			}
 		}
 		h := hex.EncodeToString(v)
-		literal(h, whole)
-		literal(strings.ToUpper(h), whole)
+		literal(h)
+		literal(strings.ToUpper(h))
 	}
 }
 
@@ -151,17 +141,4 @@ func percent(v []byte) string {
 		return ""
 	}
 	return b.String()
-}
-
-// knownPatterns appends the patterns of all known values.
-func knownPatterns(known []Known, patterns []match.Pattern) ([]match.Pattern, []knownPattern) {
-	var of []knownPattern
-	for i := range known {
-		known[i].patterns(func(expr string, whole bool) {
-			id := fmt.Sprintf("secret/known/%s/%d", known[i].Name, len(of))
-			patterns = append(patterns, match.Pattern{ID: id, Expr: expr})
-			of = append(of, knownPattern{known: i, whole: whole})
-		})
-	}
-	return patterns, of
 }

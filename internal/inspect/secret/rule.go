@@ -2,6 +2,7 @@ package secret
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"fmt"
 	"regexp"
@@ -162,19 +163,36 @@ func orWord(set *string) string {
 // assigns. The matcher can drop most words by it.
 const commonTail = "[0-9A-Za-z_.-]{0,24}[\"'`)\\]\\\\]{0,3}[ \\t]{0,8}(?:(?:string|str)[ \\t]{1,3})?[=:,>|?.\\n]"
 
+// isCommon reports whether the rule shares the pattern of common words.
+func (r *rule) isCommon() bool { return len(r.Words) > 0 && (r.Common || r.Generic != "") }
+
 // pattern is what the matcher looks for.
 func (r *rule) pattern(id string) match.Pattern {
 	if r.Expr != "" {
 		return match.Pattern{ID: id, Expr: r.Expr, Extend: r.Extend, Group: r.Group}
 	}
-	words := make([]string, len(r.Words))
-	for i, w := range r.Words {
+	return match.Pattern{ID: id, Expr: "(?i)" + anyOf(r.Words), Group: 1}
+}
+
+// commonPattern is the one pattern of all rules with common words: a word that
+// several of them know is found once, and the name decides which it is for.
+func commonPattern(rules []rule) match.Pattern {
+	var words []string
+	for i := range rules {
+		if rules[i].isCommon() {
+			words = append(words, rules[i].Words...)
+		}
+	}
+	return match.Pattern{ID: "secret/common", Expr: "(?i)" + anyOf(words) + commonTail, Group: 1}
+}
+
+// anyOf is a group of words, the longest first: sumologic before sumo.
+func anyOf(words []string) string {
+	words = slices.Clone(words)
+	slices.SortFunc(words, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
+	words = slices.Compact(words)
+	for i, w := range words {
 		words[i] = regexp.QuoteMeta(w)
 	}
-	slices.SortFunc(words, func(a, b string) int { return len(b) - len(a) }) // the longest first: sumologic before sumo
-	expr := "(?i)(" + strings.Join(words, "|") + ")"
-	if r.Generic != "" || r.Common {
-		expr += commonTail
-	}
-	return match.Pattern{ID: id, Expr: expr, Group: 1}
+	return "(" + strings.Join(words, "|") + ")"
 }

@@ -25,16 +25,32 @@ type Options struct {
 // An Inspector finds credentials. It is immutable and safe for concurrent use.
 type Inspector struct {
 	rules    []rule
+	common   []*rule // of rules, those that share the pattern of common words
 	headers  positions
 	known    []Known
-	forms    []knownPattern // of the patterns after those of the rules
 	patterns []match.Pattern
+	targets  []target // of each pattern
 
 	bearer, basic, apiKey rule // what stands whole in a header, of no known issuer
 
 	scratch sync.Pool // of *scratch
 	digests sync.Pool // of hash.Hash, keyed
 }
+
+// A target is what a hit of a pattern is for.
+type target struct {
+	rule  *rule
+	known int
+	kind  targetKind
+}
+
+type targetKind uint8
+
+const (
+	forRule targetKind = iota
+	forCommon
+	forKnown
+)
 
 // scratch is the working memory of one Inspect.
 type scratch struct{ found []candidate }
@@ -59,16 +75,34 @@ func New(o Options) (*Inspector, error) {
 		k.Value = append([]byte(nil), k.Value...)
 		in.known = append(in.known, k)
 	}
-	for i := range in.rules {
-		r := &in.rules[i]
-		in.patterns = append(in.patterns, r.pattern(fmt.Sprintf("secret/%s/%d", r.Name, i)))
-	}
 	in.bearer, in.basic, in.apiKey = position("bearer"), position("basic"), position("api-key")
-	in.patterns, in.forms = knownPatterns(in.known, in.patterns)
+	in.aim()
 	key := append([]byte(nil), o.Key...)
 	in.digests.New = func() any { return hmac.New(sha256.New, key) }
 	in.scratch.New = func() any { return new(scratch) }
 	return in, nil
+}
+
+// aim makes the patterns and says what the hits of each are for.
+func (in *Inspector) aim() {
+	add := func(p match.Pattern, t target) {
+		in.patterns, in.targets = append(in.patterns, p), append(in.targets, t)
+	}
+	for i := range in.rules {
+		if r := &in.rules[i]; r.isCommon() {
+			in.common = append(in.common, r)
+		} else {
+			add(r.pattern(fmt.Sprintf("secret/%s/%d", r.Name, i)), target{rule: r})
+		}
+	}
+	add(commonPattern(in.rules), target{kind: forCommon})
+	for i := range in.known {
+		n := 0
+		in.known[i].patterns(func(expr string) {
+			add(match.Pattern{ID: fmt.Sprintf("secret/known/%s/%d", in.known[i].Name, n), Expr: expr}, target{kind: forKnown, known: i})
+			n++
+		})
+	}
 }
 
 // Name returns "secret". The kinds begin with secret/ or credential/.
@@ -100,14 +134,16 @@ func (in *Inspector) inspect(d *call.Dest, text []byte, p parts, hits []match.Hi
 	j := judge{in: in, text: text, parts: p, found: sc.found[:0]}
 	j.head()
 	for _, h := range hits {
-		if h.Pattern < 0 || h.Start < 0 || h.From < 0 || h.From >= h.To || h.To > len(text) || h.End > len(text) {
+		if h.Pattern < 0 || h.Pattern >= len(in.targets) || h.Start < 0 || h.From < 0 || h.From >= h.To || h.To > len(text) || h.End > len(text) {
 			continue
 		}
-		switch {
-		case h.Pattern < len(in.rules):
-			j.rule(&in.rules[h.Pattern], h)
-		case h.Pattern < len(in.patterns):
-			j.known(in.forms[h.Pattern-len(in.rules)], h)
+		switch t := &in.targets[h.Pattern]; t.kind {
+		case forRule:
+			j.rule(t.rule, h)
+		case forCommon:
+			j.common(span{h.From, h.To})
+		case forKnown:
+			j.known(t.known, h)
 		}
 	}
 	sc.found = j.found
