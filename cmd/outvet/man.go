@@ -13,7 +13,7 @@ import (
 func manCommand() *cobra.Command {
 	var dir string
 	c := &cobra.Command{
-		Use: "man", Short: "Write the manual pages", Args: noArgs, Hidden: true,
+		Use: "man", Short: "Write the manual pages", Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				return err
