@@ -129,11 +129,12 @@ func (e *eval) unreadable() {
 // earlier, counts.
 func (e *eval) collect(observed bool) []call.Edit {
 	var out []call.Edit
+	at := map[call.Place]int{}
 	for _, ed := range e.edits {
 		if ed.rule.observe && !observed {
 			continue
 		}
-		out = e.redactions(out, ed.rule)
+		out = e.redactions(out, ed.rule, at)
 		for _, name := range ed.rule.strip {
 			if ed.sure >= alleged && !edited(out, name) {
 				out = append(out, call.Edit{Kind: call.StripHeader, Name: name, Rule: ed.rule.name})
@@ -162,10 +163,10 @@ func edited(edits []call.Edit, header string) bool {
 	return false
 }
 
-// redactions adds an edit for each finding that r redacts. A finding is
-// redacted once; removing wins over masking. A finding about the call as a
-// whole has no place to redact.
-func (e *eval) redactions(out []call.Edit, r *rule) []call.Edit {
+// redactions adds an edit for each finding that r redacts. at says where the
+// edit of a place stands: a finding is redacted once; removing wins over masking.
+// A finding about the call as a whole has no place to redact.
+func (e *eval) redactions(out []call.Edit, r *rule, at map[call.Place]int) []call.Edit {
 	if r.redact == "" {
 		return out
 	}
@@ -174,25 +175,23 @@ func (e *eval) redactions(out []call.Edit, r *rule) []call.Edit {
 		if f.Part == "" || !r.finding.matches(f) {
 			continue
 		}
-		with := ""
-		if r.redact == "mask" {
-			with = "[redacted:" + f.Kind + "]"
+		j, known := at[f.Place]
+		switch {
+		case !known:
+			at[f.Place] = len(out)
+			out = append(out, call.Edit{Kind: call.Redact, Place: f.Place, With: mask(f.Kind), Cause: f.Kind, Rule: r.name})
+			j = len(out) - 1
+		case r.redact == "mask":
+			continue
 		}
-		known := false
-		for j := range out {
-			if o := &out[j]; o.Kind == call.Redact && o.Place == f.Place {
-				known = true
-				if with == "" {
-					o.With, o.Rule = "", r.name
-				}
-			}
-		}
-		if !known {
-			out = append(out, call.Edit{Kind: call.Redact, Place: f.Place, With: with, Cause: f.Kind, Rule: r.name})
+		if r.redact == "remove" {
+			out[j].With, out[j].Rule = "", r.name
 		}
 	}
 	return out
 }
+
+func mask(kind string) string { return "[redacted:" + kind + "]" }
 
 // Codes of refusals; the words are part of the answers to clients.
 const (

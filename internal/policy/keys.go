@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -60,10 +61,9 @@ func portShape() shape[uint16] {
 	}}
 }
 
-// Categories of destinations that the shipped table knows. A policy may use
-// others of its own.
 func trustWord() shape[string] { return word("internal", "first_party", "third_party", "unknown") }
 
+// labelShape is a category: one of the shipped table's or one's own.
 func labelShape() shape[string] {
 	return parsed(schema{"pattern": "^[a-z][a-z0-9_]*$"}, func(s string) (string, error) {
 		for i, c := range s {
@@ -80,7 +80,7 @@ func destinationShape() shape[destinationDoc] {
 		is("hosts", "Hosts: exact, *.example.com for all names below, an address, or *.", many(hostShape()),
 			func(d *destinationDoc, v []hostPattern) { d.hosts = v }),
 		is("cidrs", "Ranges of addresses.", many(parsed(nil, parseCIDR)),
-			prefixes[destinationDoc](func(d *destinationDoc) *[]netipPrefix { return &d.cidrs })),
+			func(d *destinationDoc, v []netip.Prefix) { d.cidrs = v }),
 		is("ports", "Ports; any if not given.", many(portShape()), func(d *destinationDoc, v []uint16) { d.ports = v }),
 		is("category", "What kind of place it is: model, code_hosting, registry, paste, tunnel, …", labelShape(),
 			func(d *destinationDoc, v string) { d.category = v }),
@@ -104,7 +104,7 @@ func toShape() shape[[]toDoc] {
 	mapped := object(nil,
 		is("hosts", "Any of these hosts.", many(hostShape()), func(d *toDoc, v []hostPattern) { d.hosts = v }),
 		is("cidrs", "Any of these ranges of addresses.", many(parsed(nil, parseCIDR)),
-			prefixes[toDoc](func(d *toDoc) *[]netipPrefix { return &d.cidrs })),
+			func(d *toDoc, v []netip.Prefix) { d.cidrs = v }),
 		is("destinations", "Any of these named destinations.", many(where(text())), func(d *toDoc, v []located[string]) {
 			for i := range v {
 				v[i].v = strings.TrimPrefix(v[i].v, "@")

@@ -79,7 +79,7 @@ func (l *linter) wide(r *rule) {
 			l.add(r.at.place, r.name, "it allows calls to every destination that nobody labelled")
 		}
 	}
-	if r.layer.hasDefault && r.layer.fallback == call.Allow && r.layer.number == 0 && !r.edits() && r.uninspected < uninspectedHold && !namesAddresses(r) {
+	if r.layer.hasDefault && r.layer.fallback == call.Allow && r.layer.number == 0 && len(r.layer.types) == 0 && !r.edits() && r.uninspected < uninspectedHold && !namesAddresses(r) {
 		l.add(r.at.place, r.name, "it has no effect: the default allows what it allows")
 	}
 }

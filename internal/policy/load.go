@@ -77,6 +77,7 @@ func load(ctx context.Context, o Options) (*Policy, []string, error) {
 		if s.Layer == "" {
 			s.Layer = "policy"
 		}
+		b.hash([]byte(s.Layer))
 		docs := b.read(s)
 		if len(docs) > 0 {
 			p.layers = append(p.layers, b.layer(s.Layer, len(p.layers), docs, p.layers))

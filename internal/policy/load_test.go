@@ -101,7 +101,7 @@ func TestIncludesThatCannotBe(t *testing.T) {
 		"cycle.yaml":   `cycle2.yaml:2:11: .*cycle.yaml includes itself`,
 		"missing.yaml": `missing.yaml:2:10: read .*nowhere.yaml: no such file or directory`,
 		"preset.yaml":  `preset.yaml:2:10: unknown preset "blanced" \(did you mean "balanced"\?\)`,
-		"dir.yaml":     `dir.yaml:2:10: read .*: is a directory`,
+		"dir.yaml":     `dir.yaml:2:10: read .*: not a regular file`,
 		"clash.yaml":   `clash.yaml:2:1: default is allow at .*allow.yaml:2 but block at .*block.yaml:2: say it in this file`,
 		"twice.yaml":   `rule.yaml:2:10: rule "a" is already defined at .*twice.yaml:3`,
 		"deep0.yaml":   `deep7.yaml:2:10: files include each other more than 8 deep`,

@@ -2,19 +2,12 @@ package policy
 
 import (
 	"fmt"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
 )
-
-type netipPrefix = netip.Prefix
-
-func prefixes[T any](field func(*T) *[]netip.Prefix) func(*T, []netip.Prefix) {
-	return func(t *T, v []netip.Prefix) { *field(t) = v }
-}
 
 func ruleShape() shape[ruleDoc] {
 	keys := append(conditionKeys(), effectKeys()...)
@@ -24,7 +17,7 @@ func ruleShape() shape[ruleDoc] {
 // conditionKeys are the keys that say which calls a rule matches.
 func conditionKeys() []key[ruleDoc] {
 	return []key[ruleDoc]{
-		is("name", "Name of the rule, unique in its layer. Decisions carry it.", text(), func(d *ruleDoc, v string) { d.name = v }).must(),
+		is("name", "Name of the rule, unique in its layer. Decisions carry it.", parsed(schema{"maxLength": 100}, parseName), func(d *ruleDoc, v string) { d.name = v }).must(),
 		is("to", "Where the call goes: hosts, @destinations, or maps of hosts, cidrs, destinations, category, trust.", toShape(),
 			func(d *ruleDoc, v []toDoc) { d.to = v }),
 		is("protocol", "Protocol of the call.", many(word("http", "ws", "grpc", "connect", "tcp", "udp", "dns", "mcp")),
@@ -55,7 +48,7 @@ func effectKeys() []key[ruleDoc] {
 		is("verdict", "Without it the rule only edits and grants nothing.", verdictWord(), func(d *ruleDoc, v string) { d.verdict = v }),
 		is("redact", "Edit what was found out of the call.", redactShape(), func(d *ruleDoc, v string) { d.redact = v }),
 		is("strip_headers", "Headers to remove.", many(headerName), func(d *ruleDoc, v []string) { d.strip = v }),
-		is("set_headers", "Headers to set.", headersShape(headerName), func(d *ruleDoc, v []header) { d.set = v }),
+		is("set_headers", "Headers to set.", headersShape(), func(d *ruleDoc, v []header) { d.set = v }),
 		is("quarantine", "Stop the whole session.", flag(), func(d *ruleDoc, v bool) { d.quarantine = v }),
 		is("uninspected", "What to do if a part of the call could not be inspected whole.", verdictWord(), func(d *ruleDoc, v string) { d.uninspected = v }),
 		is("approvers", "Who decides a hold.", approversShape(), func(d *ruleDoc, v *approversDoc) { d.approvers = v }),
@@ -77,7 +70,7 @@ func redactShape() shape[string] {
 	}}
 }
 
-func headersShape(name shape[string]) shape[[]header] {
+func headersShape() shape[[]header] {
 	value := parsed(schema{"pattern": "^[ -~]*$"}, func(s string) (string, error) {
 		for _, c := range []byte(s) {
 			if c < ' ' || c > '~' {
@@ -132,6 +125,19 @@ func parseMethod(s string) (string, error) {
 	return s, nil
 }
 
+// parseName reads the name of a rule: it stands in records and in answers.
+func parseName(s string) (string, error) {
+	if len(s) > 100 || strings.TrimSpace(s) != s {
+		return "", fmt.Errorf("name %s: at most 100 bytes, no spaces around it", quote(s))
+	}
+	for _, c := range s {
+		if c < ' ' || c == 0x7f || c == '"' || c == '\\' {
+			return "", fmt.Errorf("name %s: one line without quotes and backslashes", quote(s))
+		}
+	}
+	return s, nil
+}
+
 func parseReason(s string) (string, error) {
 	s = strings.TrimSpace(s)
 	if len(s) > 300 {
@@ -161,7 +167,7 @@ func testShape() shape[testDoc] {
 		is("hold", "METHOD URL of a request that must be held.", request, want("hold")),
 		is("block", "METHOD URL of a request that must be blocked.", request, want("block")),
 		is("body", "Its body.", text(), func(d *testDoc, v string) { d.body = v }),
-		is("headers", "Its headers.", headersShape(text()), func(d *testDoc, v []header) { d.headers = v }),
+		is("headers", "Its headers.", headersShape(), func(d *testDoc, v []header) { d.headers = v }),
 		is("session_type", "Type of the session it is made in.", text(), func(d *testDoc, v string) { d.sess = v }),
 		is("agent", "Agent that makes it.", text(), func(d *testDoc, v string) { d.agent = v }),
 		is("tool", "Tool that makes it.", text(), func(d *testDoc, v string) { d.tool = v }),

@@ -112,6 +112,10 @@ func (g *reading) load(name string) ([]byte, error) {
 		return PresetText(preset)
 	}
 	g.b.files = append(g.b.files, name)
+	// What a policy from elsewhere includes must not make us wait or swallow.
+	if info, err := os.Stat(name); err == nil && len(g.stack) > 0 && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("read %s: not a regular file", clip(name))
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, cause(err)
