@@ -75,7 +75,7 @@ func child(t *testing.T, what, dir string) *exec.Cmd {
 }
 
 func TestKillLosesNothingThatWasAcknowledged(t *testing.T) {
-	rounds := 25
+	rounds := 15
 	if testing.Short() {
 		rounds = 5
 	}

@@ -170,10 +170,18 @@ func (x *index) close() error { return x.db.Close() }
 // errOther says that the index was made of another log.
 var errOther = errors.New("the index is of another log")
 
+func isBusy(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && e.Code()&0xff == 5 // SQLITE_BUSY
+}
+
 // update adds the entries that are in the log but not in the index.
 func (x *index) update(ctx context.Context, r *Reader) error {
 	for {
 		n, err := x.batch(ctx, r)
+		if isBusy(err) && ctx.Err() == nil {
+			continue // another reader is at it; what it adds we need not
+		}
 		if err != nil {
 			return err
 		}
@@ -221,6 +229,9 @@ func (x *index) batch(ctx context.Context, r *Reader) (n int, err error) {
 	if n == 0 {
 		return 0, nil
 	}
+	if err := b.flush(); err != nil {
+		return 0, err
+	}
 	if _, err := tx.ExecContext(ctx, "UPDATE state SET next = ?, hash = ?", next, hash); err != nil {
 		return 0, err
 	}
@@ -235,12 +246,21 @@ func (r *Reader) leaf(i int64) (Leaf, error) {
 	return Leaf{}, errOther
 }
 
-// A batch adds entries within one transaction.
+// A batch adds entries within one transaction. It keeps rows until the end,
+// since most calls are closed in the batch in which they are decided.
 type batch struct {
-	ctx    context.Context
-	tx     *sql.Tx
-	insert *sql.Stmt
-	find   *sql.Stmt
+	ctx  context.Context
+	tx   *sql.Tx
+	find *sql.Stmt
+	rows []*indexRow
+	byID map[call.ID]*indexRow
+}
+
+// An indexRow is a call in the index.
+type indexRow struct {
+	call    Call
+	decided string // entries
+	closed  string
 }
 
 // add adds one entry.
@@ -251,49 +271,72 @@ func (b *batch) add(leaf Leaf) error {
 	}
 	switch r.Kind {
 	case call.Decided:
-		return b.put(leaf.Index, r, nil, string(leaf.Entry), nil, nil)
+		b.keep(&indexRow{call: Call{Decided: r, DecidedAt: leaf.Index}, decided: string(leaf.Entry)})
 	case call.Closed:
-		return b.join(leaf, r)
+		row, err := b.row(r.ID)
+		if err != nil || row == nil { // never decided: Verify will say so
+			return err
+		}
+		row.call.Closed, row.call.ClosedAt, row.closed = r, leaf.Index, string(leaf.Entry)
 	}
 	return nil
 }
 
-// join adds a closed record to the row of its decided one.
-func (b *batch) join(leaf Leaf, c *call.Record) error {
+func (b *batch) keep(row *indexRow) {
+	if b.byID == nil {
+		b.byID = map[call.ID]*indexRow{}
+	}
+	b.rows = append(b.rows, row)
+	b.byID[row.call.Decided.ID] = row
+}
+
+// row returns the row of a call, or nil if it was not decided.
+func (b *batch) row(id call.ID) (*indexRow, error) {
+	if row := b.byID[id]; row != nil {
+		return row, nil
+	}
 	if b.find == nil {
 		var err error
 		if b.find, err = b.tx.PrepareContext(b.ctx, "SELECT n, decided FROM calls WHERE tail = ? ORDER BY n DESC LIMIT 1"); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	var n int64
-	var text string
-	err := b.find.QueryRowContext(b.ctx, reversed(string(c.ID))).Scan(&n, &text)
+	row := &indexRow{}
+	err := b.find.QueryRowContext(b.ctx, reversed(string(id))).Scan(&row.call.DecidedAt, &row.decided)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil // Verify will say so
+		return nil, nil
+	}
+	if err == nil {
+		err = row.call.decode(row.decided, "")
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	d, err := Leaf{n, []byte(text)}.Record()
-	if err != nil {
-		return err
-	}
-	return b.put(n, d, c, text, leaf.Index, string(leaf.Entry))
+	b.keep(row)
+	return row, nil
 }
 
-func (b *batch) put(n int64, d, c *call.Record, decided string, closedN, closed any) error {
-	if b.insert == nil {
-		var err error
-		places := strings.Repeat(", ?", len(filter.Columns())+4)
-		if b.insert, err = b.tx.PrepareContext(b.ctx, "INSERT OR REPLACE INTO calls VALUES (?"+places+")"); err != nil {
+// flush writes the rows.
+func (b *batch) flush() error {
+	places := strings.Repeat(", ?", len(filter.Columns())+4)
+	insert, err := b.tx.PrepareContext(b.ctx, "INSERT OR REPLACE INTO calls VALUES (?"+places+")")
+	if err != nil {
+		return err
+	}
+	for _, row := range b.rows {
+		c := &row.call
+		args := append([]any{c.DecidedAt}, filter.Values(c.Decided, c.Closed)...)
+		args = append(args, reversed(string(c.Decided.ID)))
+		if c.Closed == nil {
+			args = append(args, nil, row.decided, nil)
+		} else {
+			args = append(args, c.ClosedAt, row.decided, row.closed)
+		}
+		if _, err := insert.ExecContext(b.ctx, args...); err != nil {
 			return err
 		}
 	}
-	args := append([]any{n}, filter.Values(d, c)...)
-	args = append(args, reversed(string(d.ID)), closedN, decided, closed)
-	_, err := b.insert.ExecContext(b.ctx, args...)
-	return err
+	return nil
 }
 
 // reversed returns s from back to front, in upper case as IDs are.
