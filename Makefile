@@ -1,5 +1,5 @@
 # make test is what CI runs. Each target works alone.
-.PHONY: build test format vet staticcheck race fuzz bench man
+.PHONY: build test format vet staticcheck npm race fuzz bench man
 
 FUZZTIME ?= 4s
 export GOTOOLCHAIN = local
@@ -7,7 +7,7 @@ export GOTOOLCHAIN = local
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o outvet ./cmd/outvet
 
-test: format vet staticcheck race fuzz
+test: format vet staticcheck npm race fuzz
 
 format:
 	@bad=$$(gofmt -l call cmd internal test *.go); test -z "$$bad" || { echo "not formatted: $$bad"; exit 1; }
@@ -17,6 +17,10 @@ vet:
 
 staticcheck:
 	go tool -modfile=tools/go.mod staticcheck ./...
+
+# What the flows need of npm: fetch through a proxy in Node 20.
+npm:
+	@cd test/flow/node && npm ci --no-audit --no-fund --loglevel=error
 
 race:
 	go test -race -timeout 10m ./...

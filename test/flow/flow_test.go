@@ -76,13 +76,26 @@ func setup(env *testscript.Env) error {
 	env.Setenv("STATE", filepath.Join(env.WorkDir, "state"))
 	env.Setenv("GIT_CONFIG_NOSYSTEM", "1")
 	env.Setenv("NO_PROXY", "")
+	modules, err := filepath.Abs(npmModules)
+	if err != nil {
+		return err
+	}
+	env.Setenv("NODE_PATH", modules)
 	env.Setenv("SECRET", "gh"+"p_"+"k7Qm2ZtR9vXc4LpW8s"+"Yb3NdF6hJa1G1cxYMD") // made up, with a right checksum
 	env.Values["run"] = &running{}
 	return nil
 }
 
-// condition knows programs that a machine may lack: [prog:git].
+// npmModules is where make npm puts what the scripts need of npm.
+const npmModules = "node/node_modules"
+
+// condition knows what a machine may lack: programs, as in [prog:git], and the
+// packages of npm.
 func condition(cond string) (bool, error) {
+	if cond == "npm" {
+		_, err := os.Stat(npmModules)
+		return err == nil, nil
+	}
 	if name, ok := strings.CutPrefix(cond, "prog:"); ok {
 		_, err := exec.LookPath(name)
 		return err == nil, nil
