@@ -45,6 +45,16 @@ type rig struct {
 // allow lets everything pass.
 const allow = "version: 1\ndefault: allow\n"
 
+// inspectors compiles the inspectors of all rigs once: it takes most of the
+// time of a rig.
+var inspectors = sync.OnceValues(func() (*inspect.Set, error) {
+	in, err := secret.New(secret.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return inspect.NewSet(in)
+})
+
 // newRig starts a rig whose origin answers by h. g may be nil: then the policy
 // is text. tune changes the server before it serves.
 func newRig(t testing.TB, h http.HandlerFunc, g *gate.Gate, text string, tune ...func(*proxy.Server)) *rig {
@@ -52,11 +62,7 @@ func newRig(t testing.TB, h http.HandlerFunc, g *gate.Gate, text string, tune ..
 	r := &rig{t: t, log: &records{}, gate: g}
 	if g == nil {
 		r.gate = &gate.Gate{Sessions: &session.Table{}, Log: r.log}
-		in, err := secret.New(secret.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		set, err := inspect.NewSet(in)
+		set, err := inspectors()
 		if err != nil {
 			t.Fatal(err)
 		}
