@@ -39,7 +39,11 @@ func Open(dir string, o Options) (*Log, error) {
 	if l.lock, err = lock(filepath.Join(l.home, "lock")); err != nil {
 		return nil, err
 	}
-	if err := l.start(); err != nil {
+	err = errors.Join(syncDir(dir), syncDir(l.home))
+	if err == nil {
+		err = l.start()
+	}
+	if err != nil {
 		return nil, errors.Join(err, l.release())
 	}
 	return l, nil
@@ -160,6 +164,9 @@ func (l *Log) recover() (said string, err error) {
 		return "", err
 	}
 	for _, first := range firsts {
+		if f.tree.size == 0 {
+			break // without its one segment, the log would seem to be gone
+		}
 		if err := f.store.Drop(segmentName(first)); err != nil {
 			return "", fmt.Errorf("record: %w", err)
 		}

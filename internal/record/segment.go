@@ -101,6 +101,11 @@ func (s *segment) sync(end int64) error {
 			return err
 		}
 	}
+	if s.synced == 0 { // a new file is there after a crash only if its folder says so
+		if err := syncDir(filepath.Dir(s.path)); err != nil {
+			return err
+		}
+	}
 	s.synced = end
 	return nil
 }
