@@ -49,6 +49,9 @@ func calls(t testing.TB) []*call.Call {
 }
 
 func TestDecidingAllocatesNothing(t *testing.T) {
+	if racing {
+		t.Skip("pools forget under the race detector")
+	}
 	for name, p := range map[string]*Policy{"example": mustLoad(t, example), "large": large(t, 1000)} {
 		all := append(calls(t), request(t, "POST https://api.openai.com/v1/responses"), request(t, "GET https://github.com/a%20b/c"), request(t, "GET https://wiki.corp.example/a"))
 		for _, c := range all {
@@ -91,7 +94,7 @@ func TestDecidingAllocatesNothing(t *testing.T) {
 }
 
 func TestCostIsFlatInTheNumberOfRules(t *testing.T) {
-	if testing.Short() {
+	if testing.Short() || racing {
 		t.Skip("loads a large policy")
 	}
 	const many = 100_000
