@@ -94,11 +94,11 @@ func TestEmptyTokenAdmitsNobody(t *testing.T) {
 
 func TestBadQuestionsGetAClearAnswer(t *testing.T) {
 	for body, want := range map[string]string{
-		``:                              "not the JSON asked for",
-		`{"htp":{}}`:                    "htp",
-		`{}`:                            `give \"http\" or \"tool\"`,
-		`{"http":{"url":"https://x/"}}`: "http.method",
-		`{"http":{"method":"GET","url":"/x"}}`:                    "not an absolute URL",
+		``:                                     "not the JSON asked for",
+		`{"htp":{}}`:                           "htp",
+		`{}`:                                   `give \"http\" or \"tool\"`,
+		`{"http":{"url":"https://x/"}}`:        "http.method",
+		`{"http":{"method":"GET","url":"/x"}}`: "not an absolute URL",
 		`{"http":{"method":"GET","url":"gopher://x/"}}`:           "gopher",
 		`{"http":{"method":"GET","url":"https://a:b@x.example"}}`: "user information",
 		`{"http":{"method":"GET","url":"https://x.example"}} {}`:  "more than one",
@@ -113,4 +113,3 @@ func TestBadQuestionsGetAClearAnswer(t *testing.T) {
 		t.Errorf("%d %s", status, got)
 	}
 }
-

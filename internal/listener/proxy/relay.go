@@ -59,6 +59,9 @@ func (r *relay) run() {
 	up, addr, err := r.t.s.Upstream.Dial(r.t.ctx, r.t.host, r.t.port, r.p.Guard)
 	if err != nil {
 		r.out.Error = forward.Classify(err).Error()
+		if refused, ok := errors.AsType[*forward.Refused](err); ok {
+			r.p.Prohibited(refused)
+		}
 		return
 	}
 	defer up.Close()

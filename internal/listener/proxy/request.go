@@ -243,8 +243,8 @@ func (x *exchange) upstreamFailed(err error) {
 	e := forward.Classify(err)
 	x.out.Error = e.Error()
 	if r, ok := errors.AsType[*forward.Refused](err); ok {
-		x.refuse(&call.Decision{Verdict: call.Block, Rule: r.Rule, Code: "destination_not_allowed",
-			Reason: "The name " + x.c.Dest.Host + " leads to the address " + r.Addr.String() + ", which policy does not let calls reach"})
+		d := x.p.Prohibited(r)
+		x.refuse(&d)
 		return
 	}
 	title := "Upstream connection failed"
