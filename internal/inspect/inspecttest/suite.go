@@ -122,11 +122,12 @@ func quote(s string) string {
 }
 
 func (s *suite) name(t *testing.T) {
-	n := s.make().Name()
+	in := s.make()
+	n := in.Name()
 	if n == "" || n != strings.ToLower(n) || strings.ContainsAny(n, "/ _.") {
 		t.Errorf("Name is %q: want one word in lower case", n)
 	}
-	if n != s.make().Name() {
+	if n != in.Name() {
 		t.Error("the name changes")
 	}
 }
@@ -196,6 +197,7 @@ func (s *suite) noText(t *testing.T) {
 }
 
 func (s *suite) deterministic(t *testing.T) {
+	second := s.make()
 	s.each(t, func(t *testing.T, b *bench, _ string, sub *inspect.Subject) {
 		first := b.inspect(t, sub)
 		for range 3 {
@@ -203,7 +205,7 @@ func (s *suite) deterministic(t *testing.T) {
 				t.Errorf("first %+v, then %+v", first, again)
 			}
 		}
-		other := &bench{in: s.make(), matcher: b.matcher}
+		other := &bench{in: second}
 		if again := other.inspect(t, sub); !reflect.DeepEqual(first, again) {
 			t.Errorf("one inspector says %+v, another %+v", first, again)
 		}

@@ -71,10 +71,13 @@ func (c *class) has(b byte) bool { return b < 0x80 && c[b>>6]&(1<<(b&63)) != 0 }
 
 const wordBytes = "0-9A-Za-z_"
 
-// newClass parses what stands between the brackets of a character class.
-func newClass(set string) (class, error) {
-	var c class
-	if set == "" {
+// classes remembers those that were parsed: most rules have the same.
+type classes map[string]class
+
+// parse reads what stands between the brackets of a character class.
+func (cs classes) parse(set string) (class, error) {
+	c, ok := cs[set]
+	if ok || set == "" {
 		return c, nil
 	}
 	re, err := regexp.Compile("[" + set + "]")
@@ -86,6 +89,7 @@ func newClass(set string) (class, error) {
 			c[b>>6] |= 1 << (b & 63)
 		}
 	}
+	cs[set] = c
 	return c, nil
 }
 
@@ -97,8 +101,9 @@ func loadRules(data []byte) (*ruleSet, error) {
 	if err := dec.Decode(&set); err != nil {
 		return nil, fmt.Errorf("secret: rules: %w", err)
 	}
+	cs := classes{}
 	for i := range set.Rules {
-		if err := set.Rules[i].prepare(); err != nil {
+		if err := set.Rules[i].prepare(cs); err != nil {
 			return nil, fmt.Errorf("secret: rule %d, %q: %w", i, set.Rules[i].Name, err)
 		}
 	}
@@ -107,7 +112,7 @@ func loadRules(data []byte) (*ruleSet, error) {
 
 var nameRE = regexp.MustCompile(`^[0-9a-z]+(?:-[0-9a-z]+)*$`)
 
-func (r *rule) prepare() error {
+func (r *rule) prepare(cs classes) error {
 	if !nameRE.MatchString(r.Name) {
 		return fmt.Errorf("the name is not of lower case words and hyphens")
 	}
@@ -127,14 +132,14 @@ func (r *rule) prepare() error {
 	case len(r.Words) > 0:
 		r.rank = rankNamed
 	}
-	return r.compile()
+	return r.compile(cs)
 }
 
-func (r *rule) compile() (err error) {
-	if r.before, err = newClass(orWord(r.Before)); err != nil {
+func (r *rule) compile(cs classes) (err error) {
+	if r.before, err = cs.parse(orWord(r.Before)); err != nil {
 		return err
 	}
-	if r.after, err = newClass(orWord(r.After)); err != nil {
+	if r.after, err = cs.parse(orWord(r.After)); err != nil {
 		return err
 	}
 	if r.Value != "" {
