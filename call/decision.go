@@ -78,7 +78,7 @@ type Decision struct {
 	Rule    string  `json:"rule"`
 	At      string  `json:"at,omitempty"`    // file:line of the rule
 	Layer   string  `json:"layer,omitempty"` // organisation, team, repository, session, preset
-	Code    string  `json:"code,omitempty"`  // of a refusal: destination_not_allowed, secret_found, … (doc/wire)
+	Code    string  `json:"code,omitempty"`  // of a refusal: destination_not_allowed, secret_found, … (package answer)
 	Reason  string  `json:"reason"`          // one sentence that agent and user can act on
 
 	Edits       []Edit        `json:"edits"`
@@ -91,4 +91,7 @@ type Decision struct {
 	By         string `json:"by,omitempty"`         // approver, if a human decided
 	Policy     string `json:"policy,omitempty"`     // digest of the policy that decided
 	Guard      *Guard `json:"-"`
+
+	Quiet        bool `json:"quiet,omitempty"`        // a refusal that nobody need be told of each time
+	Irreversible bool `json:"irreversible,omitempty"` // what the call does cannot be taken back
 }

@@ -76,7 +76,7 @@ func (g *Gate) Open(ctx context.Context, c *call.Call, m *payload.Message) *Pass
 	}
 	if err := p.recordDecided(); err != nil {
 		p.fault("record the call", err)
-		p.late = true
+		p.late, p.changed = true, true
 	}
 	p.enforce()
 	return p

@@ -248,7 +248,7 @@ func TestFaultOfTheLogBlocksAndIsRecordedWhenItHeals(t *testing.T) {
 		c, m := request(t, "GET", "https://ok.example/x", nil, 0)
 		return g.Open(t.Context(), c, m)
 	}
-	log.fail = 3
+	log.fail = 5
 	p := open()
 	if p.Verdict != call.Block || p.Rule != call.RuleFault {
 		t.Fatalf("%+v", p.Decision)
@@ -269,6 +269,57 @@ func TestFaultOfTheLogBlocksAndIsRecordedWhenItHeals(t *testing.T) {
 	decided, closed := log.of(call.Decided), log.of(call.Closed)
 	if len(decided) != 3 || len(closed) != 3 || decided[0].Decision.Rule != call.RuleFault {
 		t.Errorf("%d decided and %d closed records of 3 calls", len(decided), len(closed))
+	}
+}
+
+// A strict log keeps records in pairs, as the real one does, and fails the sync
+// of one decided record that it has taken.
+type strict struct {
+	memory
+	open   map[call.ID]bool
+	unsure bool
+}
+
+func (s *strict) Write(r *call.Record) error {
+	if r.Kind == call.Decided && s.open[r.ID] || r.Kind == call.Closed && !s.open[r.ID] {
+		return errors.New("half a story")
+	}
+	s.open[r.ID] = r.Kind == call.Decided
+	s.memory.Write(r)
+	if r.Kind == call.Decided && s.unsure {
+		s.unsure = false
+		return errors.New("sync failed")
+	}
+	return nil
+}
+
+func TestDecidedRecordThatMayBeInTheLogDoesNotBlockThoseAfterIt(t *testing.T) {
+	g, _ := newGate(t, rulesText, nil)
+	log := &strict{open: map[call.ID]bool{}, unsure: true}
+	g.Log = log
+	for i, want := range []string{call.RuleFault, "ok"} {
+		c, m := request(t, "GET", "https://ok.example/x", nil, 0)
+		p := g.Open(t.Context(), c, m)
+		if err := p.Close(call.Outcome{}); err != nil || p.Rule != want {
+			t.Errorf("call %d: %q, %v", i, p.Rule, err)
+		}
+	}
+	decided, closed := log.of(call.Decided), log.of(call.Closed)
+	if len(decided) != 2 || len(closed) != 2 || closed[0].Decision == nil || closed[0].Decision.Rule != call.RuleFault {
+		t.Errorf("%d decided, %d closed: %+v", len(decided), len(closed), closed[0].Decision)
+	}
+}
+
+func TestRecordDoesNotHoldWhatAHeaderIsSetTo(t *testing.T) {
+	g, log := newGate(t, "version: 1\ndefault: allow\nrules:\n  - {name: inject, to: ok.example, set_headers: {Authorization: Bearer the-key}}\n", nil)
+	c, m := request(t, "GET", "https://ok.example/x", nil, 0)
+	p := g.Open(t.Context(), c, m)
+	p.Close(call.Outcome{})
+	if got := m.Header.Get("Authorization"); got != "Bearer the-key" {
+		t.Errorf("the header is %q", got)
+	}
+	if b, _ := json.Marshal(log.rs); strings.Contains(string(b), "the-key") {
+		t.Errorf("the record holds the value: %s", b)
 	}
 }
 

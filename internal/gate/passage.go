@@ -235,14 +235,14 @@ func (p *Passage) Close(o call.Outcome) error {
 	}
 	r := p.closed(o)
 	if p.late {
-		return p.g.late.add(p.g, p.decidedRecord(), r)
+		return p.g.late.add(p.g, story{p.decidedRecord(), r})
 	}
 	if err := p.g.late.flush(p.g); err != nil {
-		return errors.Join(err, p.g.late.add(p.g, r))
+		return errors.Join(err, p.g.late.add(p.g, story{closed: r}))
 	}
 	if err := p.g.Log.Write(r); err != nil {
 		p.g.warn("could not record the end of a call", err)
-		return p.g.late.add(p.g, r)
+		return p.g.late.add(p.g, story{closed: r})
 	}
 	p.g.tell(r)
 	return nil

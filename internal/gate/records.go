@@ -22,13 +22,13 @@ func (p *Passage) recordDecided() error {
 }
 
 func (p *Passage) decidedRecord() *call.Record {
-	c, d := p.c, p.decided
+	c, d := p.c, recorded(p.decided)
 	return &call.Record{
 		Kind: call.Decided, ID: c.ID, Parent: c.Parent, Time: c.Time.UTC(), Took: time.Since(p.start), Inspect: p.inspect,
 		Listener: c.Listener, Grade: c.Grade, Caller: c.Caller,
 		Scheme: c.Dest.Scheme, Host: p.host, Port: c.Dest.Port, Category: c.Dest.Category, Trust: c.Dest.Trust,
 		Protocol: c.Op.Protocol, Method: c.Op.Method, Target: p.target, Size: c.Sent,
-		Decision: &d, Durable: d.Verdict == call.Hold,
+		Decision: &d, Durable: d.Verdict == call.Hold || d.Irreversible,
 	}
 }
 
@@ -43,11 +43,28 @@ func (p *Passage) closed(o call.Outcome) *call.Record {
 		o.Sent, r.Body = p.body.sum()
 	}
 	if p.changed {
-		d := p.decided
+		d := recorded(p.decided)
 		r.Decision, r.Inspect = &d, p.inspect
 	}
 	o.Aborted = o.Aborted || p.stopped != nil
 	return r
+}
+
+// recorded returns d as the record holds it: lists are never null, and what a
+// header is set to stays out, since it may be a credential of the policy's.
+func recorded(d call.Decision) call.Decision {
+	if d.Findings == nil {
+		d.Findings = []call.Finding{}
+	}
+	edits := make([]call.Edit, len(d.Edits))
+	for i, e := range d.Edits {
+		if e.Kind == call.SetHeader {
+			e.With = ""
+		}
+		edits[i] = e
+	}
+	d.Edits = edits
+	return d
 }
 
 // A backlog keeps the records that the log could not take, until it can. All
@@ -55,20 +72,49 @@ func (p *Passage) closed(o call.Outcome) *call.Record {
 type backlog struct {
 	// mu keeps the records in the order in which they were added.
 	mu      sync.Mutex
-	waiting []*call.Record
+	waiting []story
 	lost    int
 }
 
-// backlogMax bounds the memory that a broken log costs. Beyond it records are
-// counted and their number is recorded.
-const backlogMax = 8192
+// A story is what the log still has to be told of one call.
+type story struct {
+	decided *call.Record // nil if the log has it
+	closed  *call.Record
+}
 
-func (b *backlog) add(g *Gate, rs ...*call.Record) error {
+// tell writes the story. A decided record that the log refuses may have reached
+// it before a sync failed; then the closed one, which holds the decision too, is
+// taken.
+func (s *story) tell(g *Gate) error {
+	if s.decided != nil {
+		err := g.Log.Write(s.decided)
+		if err != nil {
+			if g.Log.Write(s.closed) == nil {
+				g.tell(s.closed)
+				return nil
+			}
+			return err
+		}
+		g.tell(s.decided)
+		s.decided = nil
+	}
+	if err := g.Log.Write(s.closed); err != nil {
+		return err
+	}
+	g.tell(s.closed)
+	return nil
+}
+
+// backlogMax bounds the memory that a broken log costs, in calls. Beyond it they
+// are counted and their number is recorded.
+const backlogMax = 4096
+
+func (b *backlog) add(g *Gate, s story) error {
 	b.mu.Lock()
-	if len(b.waiting)+len(rs) > backlogMax {
-		b.lost += len(rs)
+	if len(b.waiting) >= backlogMax {
+		b.lost++
 	} else {
-		b.waiting = append(b.waiting, rs...)
+		b.waiting = append(b.waiting, s)
 	}
 	b.mu.Unlock()
 	return b.flush(g)
@@ -79,15 +125,14 @@ func (b *backlog) flush(g *Gate) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for len(b.waiting) > 0 {
-		if err := g.Log.Write(b.waiting[0]); err != nil {
-			return fmt.Errorf("gate: %d records wait for the log: %w", len(b.waiting)+b.lost, err)
+		if err := b.waiting[0].tell(g); err != nil {
+			return fmt.Errorf("gate: %d calls wait for the log: %w", len(b.waiting)+b.lost, err)
 		}
-		g.tell(b.waiting[0])
 		b.waiting = b.waiting[1:]
 	}
 	if b.lost > 0 {
-		note := fmt.Sprintf("%d records of refused or finished calls were lost while the log could not be written", b.lost)
-		if err := g.Log.Write(&call.Record{Kind: call.Stopped, Time: time.Now().UTC(), Note: note}); err != nil {
+		note := fmt.Sprintf("%d refused or finished calls were not recorded while the log could not be written", b.lost)
+		if err := g.Log.Write(&call.Record{Kind: call.SessionSet, Time: time.Now().UTC(), Note: note}); err != nil {
 			return err
 		}
 		b.lost = 0

@@ -76,12 +76,14 @@ func (e *eval) settle(v voice, observed bool) {
 	d.Verdict, d.Observed, d.Policy = v.verdict, observed, e.p.digest
 	d.Rule, d.At, d.Layer, d.Code, d.Reason = call.RuleDefault, "", "", "", ""
 	d.Approvers, d.By, d.Edits, d.Guard, d.Quarantine = "", "", nil, nil, false
+	d.Quiet, d.Irreversible = false, false
 	if v.layer != nil {
 		d.Layer = v.layer.name
 		d.At = v.layer.defaultAt.text
 	}
 	if v.rule != nil {
 		d.Rule, d.At = v.rule.name, v.rule.at.text
+		d.Quiet, d.Irreversible = v.rule.doc.quiet, v.rule.doc.irreversible
 	}
 	t := enforced
 	if observed {

@@ -114,19 +114,3 @@ type Secret struct {
 
 // Secrets returns the known secrets that the policy names.
 func (p *Policy) Secrets() []Secret { return append([]Secret(nil), p.secrets...) }
-
-// Traits returns what the rule that decided d asks of those who act on it: not
-// to tell the user each time, and to have the record on disk first.
-func (p *Policy) Traits(d *call.Decision) (quiet, irreversible bool) {
-	for _, l := range p.layers {
-		if l.name != d.Layer {
-			continue
-		}
-		for _, r := range l.rules {
-			if r.name == d.Rule {
-				return r.doc.quiet, r.doc.irreversible
-			}
-		}
-	}
-	return false, false
-}

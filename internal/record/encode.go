@@ -117,10 +117,12 @@ func (e *encoder) decision(d *call.Decision) {
 	e.optString("code", d.Code)
 	e.edits(d.Edits)
 	e.findings(d.Findings)
+	e.optBool("irreversible", d.Irreversible)
 	e.optString("layer", d.Layer)
 	e.optBool("observed", d.Observed)
 	e.optString("policy", d.Policy)
 	e.optBool("quarantine", d.Quarantine)
+	e.optBool("quiet", d.Quiet)
 	e.string("reason", d.Reason)
 	e.string("rule", d.Rule)
 	if len(d.Uninspected) > 0 {

@@ -153,7 +153,7 @@ func anyRecord() *rapid.Generator[*call.Record] {
 			r.Caller.Roles = []call.Attr{}
 		}
 		if flag("decision") {
-			d := &call.Decision{Verdict: call.Verdict(count("verdict")), Rule: s("rule"), At: s("at"), Layer: s("layer"), Code: s("code"), Reason: s("reason"), Quarantine: flag("q"), Observed: flag("o"), Approvers: s("approvers"), By: s("by"), Policy: s("policy"), Guard: &call.Guard{}}
+			d := &call.Decision{Verdict: call.Verdict(count("verdict")), Rule: s("rule"), At: s("at"), Layer: s("layer"), Code: s("code"), Reason: s("reason"), Quarantine: flag("q"), Observed: flag("o"), Approvers: s("approvers"), By: s("by"), Policy: s("policy"), Guard: &call.Guard{}, Quiet: flag("quiet"), Irreversible: flag("irreversible")}
 			if flag("edits") {
 				d.Edits = []call.Edit{}
 			}
