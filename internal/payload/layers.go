@@ -98,6 +98,7 @@ func (c *Content) look(lo, hi int) {
 		from = int(c.parts[h].end)
 	}
 	c.find(from, int(c.parts[hi-1].end), -1, c.Text)
+	c.uncross()
 	for i := range n {
 		b := w.binaries[i]
 		raw := w.side
@@ -108,6 +109,45 @@ func (c *Content) look(lo, hi int) {
 	}
 	w.holes = w.holes[:0]
 	w.binaries = w.binaries[:copy(w.binaries, w.binaries[n:])]
+}
+
+// A crossing is a layer that would run over several parts, which have nothing
+// to do with each other.
+type crossing struct {
+	name     string
+	from, to int
+}
+
+// lines reports whether the parts from p up to the position to are elements of
+// one array: lines of one text.
+func (c *Content) lines(p, to int) bool {
+	first := &c.parts[p]
+	for ; p < len(c.parts) && int(c.parts[p].start) < to; p++ {
+		if at := &c.parts[p]; at.name >= 0 || at.name == unnamed || at.node != first.node || at.doc != first.doc {
+			return false
+		}
+	}
+	return first.form == jsonForm
+}
+
+// uncross finds, part by part, the layers that were taken to run over several.
+func (c *Content) uncross() {
+	w := c.work
+	all := w.crossing
+	slices.SortFunc(all, func(a, b crossing) int { return a.from - b.from })
+	next := 0
+	for i, x := range all {
+		for p := max(c.partAt(x.from), next); p < len(c.parts) && int(c.parts[p].start) < x.to; p++ {
+			n := i
+			for n < len(all) && all[n].from < int(c.parts[p].end) {
+				n++
+			}
+			w.again = all[max(i-4, 0):n]
+			c.find(int(c.parts[p].start), int(c.parts[p].end), -1, c.Text)
+			next = p + 1
+		}
+	}
+	w.again, w.crossing = nil, all[:0]
 }
 
 // find finds the layers of b[from:to], which is Text or the bytes of a binary.
@@ -135,6 +175,13 @@ func (c *Content) addLayer(l layer.Layer) {
 		from, to = c.textAt(b, from), c.textAt(b, to)
 	}
 	if c.known(from, to) {
+		return
+	}
+	if p := c.partAt(from); to > int(c.parts[p].end) && !c.lines(p, to) {
+		w.crossing = append(w.crossing, crossing{l.Name, from, to})
+		return
+	}
+	if w.again != nil && !slices.ContainsFunc(w.again, func(x crossing) bool { return x.name == l.Name && from < x.to && to > x.from }) {
 		return
 	}
 	c.layerPart(l.Name, from, to, l.Text)

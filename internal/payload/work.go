@@ -30,6 +30,8 @@ type work struct {
 	binaries []binary // to look into
 	holes    []int32  // parts whose text is not looked into
 	emit     func(layer.Layer)
+	crossing []crossing
+	again    []crossing // that are being looked into part by part, or nil
 	owner    *Content
 	at0      int // where the text that is looked into begins
 	within   int // the binary part that is looked into, or -1
@@ -44,6 +46,7 @@ func newWork() *work {
 func (w *work) reset(c *Content) {
 	w.owner, w.basic, w.within = c, [2]int{}, -1
 	w.side, w.binaries, w.holes = w.side[:0], w.binaries[:0], w.holes[:0]
+	w.crossing, w.again = w.crossing[:0], nil
 }
 
 // release lets go of what belongs to the call.
