@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"outvet/internal/hostname"
 )
 
 // A ConnectTo sends the connections for one host and port elsewhere, as curl's
@@ -46,7 +48,7 @@ func ParseConnectTo(s string) (ConnectTo, error) {
 		to   *uint16
 	}{{parts[0], &c.Host, parts[1], &c.Port}, {parts[2], &c.Addr, parts[3], &c.To}} {
 		if h.text != "" {
-			host, err := CanonicalHost(h.text)
+			host, err := hostname.Canonical(h.text)
 			if err != nil {
 				return ConnectTo{}, fmt.Errorf("forward: %q: %w", s, err)
 			}

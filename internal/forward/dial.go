@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"outvet/call"
+	"outvet/internal/hostname"
 )
 
 const (
@@ -38,7 +39,7 @@ func (f *Forwarder) Dial(ctx context.Context, host string, port uint16, g *call.
 	if f.closed.Load() {
 		return nil, netip.Addr{}, fault(ErrClosed, host)
 	}
-	h, err := CanonicalHost(host)
+	h, err := hostname.Canonical(host)
 	if err != nil {
 		return nil, netip.Addr{}, Classify(err)
 	}

@@ -7,7 +7,7 @@
 //     each connection, after policy admitted the call; every address that comes
 //     back is judged by the call's guard, and the connection is made to an
 //     address, not to a name. A name with one refused address is refused.
-//  2. Every spelling is judged as what it means. CanonicalHost brings a host to
+//  2. Every spelling is judged as what it means. hostname.Canonical brings a host to
 //     one spelling or calls it malformed; listeners use it, too, so that policy
 //     and dialler speak of the same host.
 //  3. A connection opened under one guard never serves a call of another:

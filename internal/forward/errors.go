@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+
+	"outvet/internal/hostname"
 )
 
 // ErrClosed is the cause of an Error after Close.
@@ -80,7 +82,7 @@ func fault(err error, host string) *Error {
 // ours knows the errors that this package makes and those of the caller.
 func ours(err error) (typ string, status int, detail string) {
 	var refused *Refused
-	var host *HostError
+	var host *hostname.Error
 	switch {
 	case errors.As(err, &refused):
 		return "destination_ip_prohibited", http.StatusForbidden, refused.Error()

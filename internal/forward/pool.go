@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"outvet/call"
+	"outvet/internal/hostname"
 )
 
 const (
@@ -136,11 +137,11 @@ func (f *Forwarder) dialUnder(g *call.Guard) func(context.Context, string, strin
 	return func(ctx context.Context, _, addr string) (net.Conn, error) {
 		host, port, err := net.SplitHostPort(addr)
 		if err != nil {
-			return nil, malformed(addr, "it has no port")
+			return nil, hostname.Malformed(addr, "it has no port")
 		}
 		n, err := strconv.ParseUint(port, 10, 16)
 		if err != nil || n == 0 {
-			return nil, malformed(addr, "its port is no port")
+			return nil, hostname.Malformed(addr, "its port is no port")
 		}
 		c, _, err := f.Dial(ctx, host, uint16(n), g)
 		return c, err

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"outvet/call"
+	"outvet/internal/hostname"
 )
 
 // A Proto is what the client speaks; the server is offered the like.
@@ -99,7 +100,7 @@ func (f *Forwarder) prepare(req *http.Request) (string, error) {
 	if i := strings.LastIndexByte(name, ':'); i >= 0 && i > strings.LastIndexByte(name, ']') {
 		name, port = name[:i], name[i:]
 	}
-	host, err := CanonicalHost(name)
+	host, err := hostname.Canonical(name)
 	if err != nil {
 		return "", err
 	}

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"outvet/call"
-	"outvet/internal/forward"
+	"outvet/internal/hostname"
 	"outvet/internal/payload"
 )
 
@@ -45,7 +45,7 @@ func targetPath(u *url.URL) string {
 
 // hostPort returns the canonical host and the port of u.
 func hostPort(u *url.URL) (host string, port uint16, err error) {
-	if host, err = forward.CanonicalHost(u.Hostname()); err != nil {
+	if host, err = hostname.Canonical(u.Hostname()); err != nil {
 		return "", 0, fmt.Errorf("url %q: %w", u.Redacted(), err)
 	}
 	switch p := u.Port(); {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"outvet/call"
+	"outvet/internal/hostname"
 )
 
 // An eval is the working memory of one decision. It is pooled.
@@ -233,7 +234,7 @@ func (e *eval) readName() {
 	if plainName(e.host) {
 		return
 	}
-	name, err := canonical(e.host)
+	name, err := hostname.Canonical(e.host)
 	if err != nil {
 		e.broken = true
 		return

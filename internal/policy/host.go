@@ -1,13 +1,12 @@
 package policy
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
 
-	"golang.org/x/net/idna"
+	"outvet/internal/hostname"
 )
 
 // A hostPattern is what a policy says for a host: an exact name or address, all
@@ -68,9 +67,9 @@ func parseHost(s string) (hostPattern, error) {
 	if host, port, ok := strings.Cut(rest, ":"); ok && !strings.Contains(port, ":") {
 		return hostPattern{}, fmt.Errorf("host %s: write the port under port: %s, the host as %s", quote(s), clip(port), quote(host))
 	}
-	name, err := canonical(rest)
+	name, err := hostname.Canonical(rest)
 	if err != nil {
-		return hostPattern{}, fmt.Errorf("host %s: %w", quote(s), err)
+		return hostPattern{}, fmt.Errorf("host %s: not a name that can be looked up", quote(s))
 	}
 	return hostPattern{name: name, sub: sub}, nil
 }
@@ -98,28 +97,6 @@ func mayBeAddr(s string) bool {
 	}
 	last := s[len(s)-1]
 	return strings.IndexByte(s, ':') >= 0 || '0' <= last && last <= '9' && strings.Count(s, ".") == 3
-}
-
-// lookup maps a name as browsers do before they look it up.
-func lookup() *idna.Profile {
-	return idna.New(idna.MapForLookup(), idna.Transitional(false), idna.BidiRule(),
-		idna.VerifyDNSLength(true), idna.StrictDomainName(false))
-}
-
-// canonical returns a name in lower case and ASCII, without trailing dot.
-func canonical(s string) (string, error) {
-	if plainName(s) {
-		return s, nil
-	}
-	s = strings.TrimSuffix(s, ".")
-	name, err := lookup().ToASCII(s)
-	if err != nil {
-		return "", errors.New("not a name that can be looked up")
-	}
-	if !plainName(name) {
-		return "", errors.New("not a name that can be looked up")
-	}
-	return name, nil
 }
 
 // plainName reports whether s is a canonical name already.

@@ -13,7 +13,7 @@ import (
 
 	"outvet/call"
 	"outvet/internal/answer"
-	"outvet/internal/forward"
+	"outvet/internal/hostname"
 )
 
 // A tunnel is the client's connection after a CONNECT.
@@ -91,7 +91,7 @@ func authority(s string) (host string, port uint16, ok bool) {
 	if err != nil || n == 0 {
 		return "", 0, false
 	}
-	if host, err = forward.CanonicalHost(h); err != nil {
+	if host, err = hostname.Canonical(h); err != nil {
 		return "", 0, false
 	}
 	return host, uint16(n), true
@@ -141,7 +141,7 @@ func (t *tunnel) serveTLS() {
 	state := c.ConnectionState()
 	t.h2 = state.NegotiatedProtocol == "h2"
 	if name := state.ServerName; name != "" {
-		if h, err := forward.CanonicalHost(name); err != nil || h != t.host {
+		if h, err := hostname.Canonical(name); err != nil || h != t.host {
 			t.sni = name
 		}
 	}

@@ -1,4 +1,7 @@
-package forward
+// Package hostname knows the one spelling of a host. Listeners, policies and the
+// dialler compare spelled hosts only after they went through Canonical, so that no
+// spelling is judged as one host and dialled as another.
+package hostname
 
 import (
 	"fmt"
@@ -15,26 +18,27 @@ const (
 	maxInput = 1024 // what is longer cannot shrink to a name
 )
 
-// A HostError says that a host is no name and no address. Nothing was looked
+// A Error says that a host is no name and no address. Nothing was looked
 // up.
-type HostError struct {
+type Error struct {
 	Host string // as given, cut to a length that can be shown
 	Why  string
 }
 
-func (e *HostError) Error() string { return fmt.Sprintf("malformed host %q: %s", e.Host, e.Why) }
+func (e *Error) Error() string { return fmt.Sprintf("malformed host %q: %s", e.Host, e.Why) }
 
-func malformed(host, why string) error {
+// Malformed returns the error that host is none.
+func Malformed(host, why string) error {
 	if len(host) > 80 {
 		host = strings.ToValidUTF8(host[:80], "") + "…"
 	}
-	return &HostError{Host: host, Why: why}
+	return &Error{Host: host, Why: why}
 }
 
-// CanonicalHost returns the one spelling of a host, without port: two spellings
+// Canonical returns the one spelling of a host, without port: two spellings
 // that some client takes for the same host have the same one. The result
 // consists of a-z, 0-9, '-', '_', '.' and, for an IPv6 address, ':'. It is its
-// own canonical spelling. An error is a *HostError.
+// own canonical spelling. An error is a *Error.
 //
 //   - A name is lower case, in ASCII (IDNA 2008, non-transitional, mapped for
 //     lookup as in UTS #46) and without the root's trailing dot.
@@ -48,15 +52,15 @@ func malformed(host, why string) error {
 //     labels are malformed: what they mean differs between clients.
 //
 // A canonical host costs no allocation.
-func CanonicalHost(s string) (string, error) {
+func Canonical(s string) (string, error) {
 	switch {
 	case s == "":
-		return "", malformed(s, "it is empty")
+		return "", Malformed(s, "it is empty")
 	case len(s) > maxInput:
-		return "", malformed(s, "it is too long")
+		return "", Malformed(s, "it is too long")
 	case s[0] == '[':
 		if !strings.HasSuffix(s, "]") {
-			return "", malformed(s, "its bracket is not closed")
+			return "", Malformed(s, "its bracket is not closed")
 		}
 		return canonicalIPv6(s, s[1:len(s)-1])
 	case strings.IndexByte(s, ':') >= 0:
@@ -65,11 +69,11 @@ func CanonicalHost(s string) (string, error) {
 	name := s
 	if !ascii(s) || encoded(s) {
 		if !utf8.ValidString(s) {
-			return "", malformed(s, "it is not UTF-8")
+			return "", Malformed(s, "it is not UTF-8")
 		}
 		var err error
 		if name, err = lookup.ToASCII(s); err != nil {
-			return "", malformed(s, "it is no international name (IDNA)")
+			return "", Malformed(s, "it is no international name (IDNA)")
 		}
 	}
 	return canonicalName(s, name)
@@ -108,9 +112,9 @@ func canonicalIPv6(s, inner string) (string, error) {
 	a, err := netip.ParseAddr(inner)
 	switch {
 	case err != nil || !a.Is6():
-		return "", malformed(s, "it is no IPv6 address")
+		return "", Malformed(s, "it is no IPv6 address")
 	case a.Zone() != "":
-		return "", malformed(s, "it names a zone")
+		return "", Malformed(s, "it names a zone")
 	}
 	if a = a.Unmap(); a.String() == s {
 		return s, nil
@@ -126,23 +130,23 @@ func canonicalName(s, name string) (string, error) {
 		switch c := name[i]; {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
 			if label++; label > maxLabel {
-				return "", malformed(s, "a label is too long")
+				return "", Malformed(s, "a label is too long")
 			}
 		case c == '.' && label > 0:
 			label, last = 0, i+1
 		case c == '.':
-			return "", malformed(s, "a label is empty")
+			return "", Malformed(s, "a label is empty")
 		default:
-			return "", malformed(s, fmt.Sprintf("%q may not stand in a host", c))
+			return "", Malformed(s, fmt.Sprintf("%q may not stand in a host", c))
 		}
 	}
 	if label == 0 {
-		return "", malformed(s, "a label is empty")
+		return "", Malformed(s, "a label is empty")
 	}
 	if number(name[last:]) {
 		a, ok := parseIPv4(name)
 		if !ok {
-			return "", malformed(s, "it ends in a number and is no IPv4 address")
+			return "", Malformed(s, "it ends in a number and is no IPv4 address")
 		}
 		if t := a.String(); t != name { // one allocation for a literal, none for names
 			return t, nil
@@ -150,7 +154,7 @@ func canonicalName(s, name string) (string, error) {
 		return name, nil
 	}
 	if len(name) > maxName {
-		return "", malformed(s, "it is too long")
+		return "", Malformed(s, "it is too long")
 	}
 	return strings.ToLower(name), nil
 }

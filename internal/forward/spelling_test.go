@@ -1,0 +1,92 @@
+package forward
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+
+	"outvet/internal/hostname"
+)
+
+// A table of answers stands in for the DNS.
+type table map[string][]netip.Addr
+
+func (m table) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
+	if a, ok := m[host]; ok {
+		return append([]netip.Addr(nil), a...), nil
+	}
+	return []netip.Addr{netip.MustParseAddr("93.184.216.34")}, nil
+}
+
+func addrs(s ...string) (list []netip.Addr) {
+	for _, a := range s {
+		list = append(list, netip.MustParseAddr(a))
+	}
+	return list
+}
+
+func TestEverySpellingOfTheCorpusIsJudged(t *testing.T) {
+	file, err := os.Open("testdata/spellings.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	f := New(Options{Resolver: table{
+		"localhost":            addrs("127.0.0.1", "::1"),
+		"to6-1.rebind.example": addrs("::1"),
+		"both-public-and-127-0-0-1.rebind.example": addrs("93.184.216.34", "127.0.0.1"),
+		"cname-to-metadata.rebind.example":         addrs("169.254.169.254"),
+	}})
+	defer f.Close()
+	// judge is what RoundTrip does before it dials.
+	judge := func(raw string) error {
+		u, err := url.Parse(raw)
+		if err != nil {
+			return &hostname.Error{Host: raw, Why: err.Error()}
+		}
+		host, err := hostname.Canonical(u.Hostname())
+		if err != nil {
+			return err
+		}
+		found, err := f.resolve(t.Context(), host)
+		if err != nil {
+			return err
+		}
+		for _, a := range found {
+			if err := Check(a, nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	n := map[string]int{}
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		var row struct{ ID, Form, Label, Target, URL string }
+		if err := json.Unmarshal(lines.Bytes(), &row); err != nil {
+			t.Fatal(err)
+		}
+		if row.Target == "flow" {
+			to, ok := strings.CutPrefix(row.URL, "CONNECT ")
+			if !ok {
+				continue // two hosts in one request: the listener's to compare
+			}
+			row.URL = "https://" + to
+		}
+		n[row.Label]++
+		err := judge(row.URL)
+		var refused *Refused
+		var host *hostname.Error
+		if got := errors.As(err, &refused) || errors.As(err, &host); got != (row.Label == "block") || err != nil && !got {
+			t.Errorf("%s %s: %v", row.ID, row.URL, err)
+		}
+	}
+	if n["block"] < 170 || n["allow"] < 8 {
+		t.Errorf("read %v", n)
+	}
+}
