@@ -83,6 +83,9 @@ func (p *Passage) decide(r *rules) {
 // readHead inspects target and header alone, so that what is found there stays
 // out of the record, although the payload does not matter to the decision.
 func (p *Passage) readHead(r *rules) {
+	if !r.set.Wanted(everything) {
+		return
+	}
 	content := payload.Decode(p.m, nil, p.g.Limits)
 	defer content.Release()
 	p.find(r, content, everything)
