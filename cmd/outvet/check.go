@@ -15,10 +15,9 @@ import (
 
 // A request is what the command line says of a call.
 type request struct {
-	headers       []string
-	data          string
-	session, kind string
-	agent, tool   string
+	headers           []string
+	data              string
+	kind, agent, tool string
 }
 
 func (o *request) add(c *cobra.Command) {

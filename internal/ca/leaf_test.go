@@ -104,7 +104,7 @@ func TestLeafIsReplacedBeforeItEnds(t *testing.T) {
 		if life := first.Leaf.NotAfter.Sub(first.Leaf.NotBefore); life != leafLife {
 			t.Errorf("valid for %v", life)
 		}
-		if back := time.Now().Sub(first.Leaf.NotBefore); back < backdate {
+		if back := time.Since(first.Leaf.NotBefore); back < backdate {
 			t.Errorf("backdated by %v", back)
 		}
 		last := first

@@ -27,6 +27,7 @@ type Content struct {
 	coded  bool // body had a content coding
 	cut    bool // body is not all of what is on the wire
 	stream bool // belongs to a Stream
+	idle   bool // released
 	offset int64
 	seen   int // bytes of body that stood in the window before
 
@@ -123,11 +124,11 @@ const keep = 4 << 20
 // Release gives the memory of c back. c must not be used after. Of a Content
 // that a Stream returned it does nothing.
 func (c *Content) Release() {
-	if c.stream || c.work == nil {
+	if c.stream || c.idle {
 		return
 	}
+	c.idle = true
 	if cap(c.Text)+8*cap(c.runs)+28*cap(c.parts)+cap(c.work.side) > keep {
-		c.work = nil
 		return
 	}
 	clear(c.docs[:cap(c.docs)]) // they hold strings of the call

@@ -17,89 +17,132 @@ const (
 	joinMin  = 8   // bytes of a joined part
 )
 
-// A joinable is a field of a run: a span of Text.
+// A joinable is a field of a row: a span of Text.
 type joinable struct {
 	from, to int32
 	word     bool
 }
 
+// A row is a run of neighbouring fields that is not yet joined.
+type row struct {
+	fields []joinable
+	words  int // that it ends with
+}
+
 // A column is a value and a hash of its name.
 type column struct {
 	name uint64
+	joinable
 	part int32
+}
+
+// A tokenKind says what classify made of a part.
+type tokenKind uint8
+
+const (
+	noToken tokenKind = iota // long, empty, or with white space
+	wordToken
+	dataToken
+)
+
+func (c *Content) tokenOf(p *part) tokenKind {
+	if n := p.end - p.start; n == 0 || n > fieldMax || p.form == numberForm {
+		return noToken
+	}
+	return classify(c.Text[p.start:p.end])
 }
 
 // joinWire joins what stands on the wire: labels of the host; path, query
 // values and body values; field values; names; names and values in turn where
 // they are written as pairs.
 func (c *Content) joinWire() {
+	w := c.work
 	n := len(c.parts)
-	kinds := func(ks ...docKind) func(*part) bool {
-		return func(p *part) bool { return slices.Contains(ks, c.docs[p.doc].kind) }
-	}
 	c.joinHost(n)
-	c.join(0, n, value, kinds(pathDoc, queryDoc, bodyDoc))
-	c.join(0, n, value, kinds(headerDoc, cookieDoc))
-	c.join(0, n, key, kinds(queryDoc, bodyDoc))
-	c.joinColumns(0, n)
-	c.joinPairs(n)
-}
-
-// joinDocument joins the fields of a derived document.
-func (c *Content) joinDocument(lo, hi int) {
-	all := func(*part) bool { return true }
-	c.join(lo, hi, value, all)
-	c.join(lo, hi, key, all)
-	c.joinColumns(lo, hi)
-}
-
-// join joins the parts [lo, hi) that have the role and belong.
-func (c *Content) join(lo, hi int, r role, belongs func(*part) bool) {
-	c.work.fields = c.work.fields[:0]
-	for i := lo; i < hi; i++ {
-		p := &c.parts[i]
-		if p.role == r && p.form != numberForm && belongs(p) {
-			c.joinPart(p)
-		}
-	}
-	c.endRun()
-}
-
-// joinPairs joins names and values in turn.
-func (c *Content) joinPairs(n int) {
-	c.work.fields = c.work.fields[:0]
+	body, header, pairs, names := &w.rows[0], &w.rows[1], &w.rows[2], &w.rows[3]
+	w.columns = w.columns[:0]
 	for i := range n {
-		if p := &c.parts[i]; p.form == queryForm && p.role <= key {
-			c.joinPart(p)
+		p := c.parts[i]
+		if p.role > key {
+			continue
+		}
+		t := c.tokenOf(&p)
+		kind := c.docs[p.doc].kind
+		switch {
+		case kind == hostDoc:
+		case kind == headerDoc, kind == cookieDoc && p.role == value:
+			c.extend(header, &p, t)
+		case p.role == key:
+			c.extend(names, &p, t)
+		default:
+			c.extend(body, &p, t)
+			c.addColumn(i, &p, t)
+		}
+		if p.form == queryForm {
+			c.extend(pairs, &p, t)
 		}
 	}
-	c.endRun()
+	c.endRows()
+	c.joinColumns()
+}
+
+// joinDocument joins the fields of a derived document, the parts [lo, hi).
+func (c *Content) joinDocument(lo, hi int) {
+	w := c.work
+	w.columns = w.columns[:0]
+	for i := lo; i < hi; i++ {
+		p := c.parts[i]
+		t := c.tokenOf(&p)
+		if p.role == key {
+			c.extend(&w.rows[3], &p, t)
+			continue
+		}
+		c.extend(&w.rows[0], &p, t)
+		c.addColumn(i, &p, t)
+	}
+	c.endRows()
+	c.joinColumns()
+}
+
+func (c *Content) endRows() {
+	for i := range c.work.rows {
+		c.endRow(&c.work.rows[i])
+	}
+}
+
+// addColumn takes a value that has a name as one of the values of that name.
+func (c *Content) addColumn(i int, p *part, t tokenKind) {
+	if t == noToken || p.name < 0 {
+		return
+	}
+	w := c.work
+	name := &c.parts[p.name]
+	hash := maphash.Bytes(w.seed, c.Text[name.start:name.end])
+	w.columns = append(w.columns, column{hash, joinable{p.start, p.end, t == wordToken}, int32(i)})
 }
 
 // joinColumns joins the values that have the same name, as those of an array of
 // objects do.
-func (c *Content) joinColumns(lo, hi int) {
+func (c *Content) joinColumns() {
 	w := c.work
-	w.columns = w.columns[:0]
-	for i := lo; i < hi; i++ {
-		p := &c.parts[i]
-		if p.role != value || p.name < 0 || p.form == numberForm || p.end-p.start > fieldMax {
-			continue
+	var data uint64 // the names, roughly, of which some value is no word
+	for i := range w.columns {
+		if !w.columns[i].word {
+			data |= 1 << (w.columns[i].name & 63)
 		}
-		name := &c.parts[p.name]
-		w.columns = append(w.columns, column{maphash.Bytes(w.seed, c.Text[name.start:name.end]), int32(i)})
 	}
+	w.columns = slices.DeleteFunc(w.columns, func(x column) bool { return data&(1<<(x.name&63)) == 0 })
 	slices.SortFunc(w.columns, func(a, b column) int {
 		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.part, b.part))
 	})
-	w.fields = w.fields[:0]
+	r := &w.rows[0]
 	for i, col := range w.columns {
 		if i > 0 && w.columns[i-1].name != col.name {
-			c.endRun()
+			c.endRow(r)
 		}
-		c.joinPart(&c.parts[col.part])
+		c.add(r, col.joinable)
 	}
-	c.endRun()
+	c.endRow(r)
 }
 
 // joinHost joins the labels of the host, which may carry an encoded text.
@@ -107,63 +150,58 @@ func (c *Content) joinHost(n int) {
 	if n == 0 || c.docs[c.parts[0].doc].kind != hostDoc {
 		return
 	}
-	c.work.fields = c.work.fields[:0]
 	p := c.parts[0]
+	r := &c.work.rows[0]
 	from := p.start
 	for i := p.start; i <= p.end; i++ {
 		if i == p.end || c.Text[i] == '.' {
-			c.joinSpan(from, i)
+			label := part{start: from, end: i}
+			c.extend(r, &label, c.tokenOf(&label))
 			from = i + 1
 		}
 	}
-	c.endRun()
+	c.endRow(r)
 }
 
-func (c *Content) joinPart(p *part) { c.joinSpan(p.start, p.end) }
+// extend takes p into the row, or ends the row. An empty value is passed over.
+func (c *Content) extend(r *row, p *part, t tokenKind) {
+	if t != noToken {
+		c.add(r, joinable{p.start, p.end, t == wordToken})
+	} else if p.start != p.end && len(r.fields) > 0 {
+		c.endRow(r)
+	}
+}
 
-// joinSpan takes a field into the run, or ends the run.
-func (c *Content) joinSpan(from, to int32) {
-	if from == to {
+func (c *Content) add(r *row, x joinable) {
+	if x.word && r.words == len(r.fields) && r.words == wordsEnd {
+		copy(r.fields, r.fields[1:]) // words alone: the last few may begin something
+		r.fields[wordsEnd-1] = x
 		return
 	}
-	token, word := false, false
-	if to-from <= fieldMax {
-		token, word = classify(c.Text[from:to])
+	r.fields = append(r.fields, x)
+	if !x.word {
+		r.words = 0
+	} else if r.words++; r.words > wordsMax {
+		c.endRow(r)
 	}
-	if !token {
-		c.endRun()
+}
+
+// endRow joins the row, without words at its end, and empties it.
+func (c *Content) endRow(r *row) {
+	f := r.fields
+	if r.words > wordsEnd {
+		f = f[:len(f)-(r.words-wordsEnd)]
+	}
+	words := r.words == len(r.fields)
+	r.fields, r.words = r.fields[:0], 0
+	if len(f) < 2 || words {
 		return
-	}
-	c.work.fields = append(c.work.fields, joinable{from, to, word})
-	if n := len(c.work.fields); n > wordsMax && allWords(c.work.fields[n-wordsMax-1:]) {
-		c.endRun()
-	}
-}
-
-func allWords(f []joinable) bool {
-	for _, x := range f {
-		if !x.word {
-			return false
-		}
-	}
-	return true
-}
-
-// endRun joins the run, without words at its ends, and begins a new one.
-func (c *Content) endRun() {
-	f := c.work.fields
-	c.work.fields = f[:0]
-	for len(f) > wordsEnd && allWords(f[:wordsEnd+1]) {
-		f = f[1:]
-	}
-	for len(f) > wordsEnd && allWords(f[len(f)-wordsEnd-1:]) {
-		f = f[:len(f)-1]
 	}
 	n := 0
 	for _, x := range f {
 		n += int(x.to - x.from)
 	}
-	if len(f) < 2 || n < joinMin || allWords(f) {
+	if n < joinMin {
 		return
 	}
 	if n > c.room() {
@@ -208,19 +246,19 @@ var class = func() (t [256]uint8) {
 	return t
 }()
 
-// classify reports whether s has no white space, and whether it is words:
+// classify reports whether s is free of white space, and whether it is words:
 // letters in runs that are no shorter than three, of one case but for the first
 // letter, joined by hyphens and the like or by a capital.
-func classify(s []byte) (token, word bool) {
-	word = true
+func classify(s []byte) tokenKind {
+	word := true
 	run, last := 0, uint8(glue)
 	for _, b := range s {
 		k := class[b]
 		switch k {
-		case space:
-			return false, false
 		case lower:
 			run++
+		case space:
+			return noToken
 		case upper:
 			if last == upper || last == lower && run < 3 {
 				word = false
@@ -236,5 +274,8 @@ func classify(s []byte) (token, word bool) {
 		}
 		last = k
 	}
-	return true, word && run >= 3
+	if word && run >= 3 {
+		return wordToken
+	}
+	return dataToken
 }

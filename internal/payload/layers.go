@@ -156,14 +156,17 @@ func (c *Content) find(from, to, within int, b []byte) {
 		return
 	}
 	w := c.work
-	w.at0, w.within = from, within
-	if layer.Find(b[from:to], layer.Caps{Ratio: c.lim.Ratio, Bytes: c.room() / 3}, w.emit) {
-		at := from
-		if within >= 0 {
-			at = int(c.parts[w.binaries[within].part].start)
-		}
-		c.unread(c.namePart(c.partAt(at)), "an encoded text in it could not be read to its end")
+	w.at0, w.within, w.cutAt = from, within, -1
+	if !layer.Find(b[from:to], layer.Caps{Ratio: c.lim.Ratio, Bytes: c.room()}, w.emit) {
+		return
 	}
+	name := c.base // if the finder did not say where
+	if w.cutAt >= 0 {
+		name = c.namePart(c.partAt(w.cutAt))
+	} else if within >= 0 {
+		name = c.namePart(w.binaries[within].part)
+	}
+	c.unread(name, "an encoded text in it could not be read to its end")
 }
 
 // addLayer adds what a layer holds as a part.
@@ -173,6 +176,9 @@ func (c *Content) addLayer(l layer.Layer) {
 	if w.within >= 0 {
 		b := w.binaries[w.within]
 		from, to = c.textAt(b, from), c.textAt(b, to)
+	}
+	if l.Cut && w.cutAt < 0 {
+		w.cutAt = from
 	}
 	if c.known(from, to) {
 		return

@@ -4,6 +4,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"strings"
 )
 
 // A Message is what one call would send, as it stands on the wire. The gate
@@ -61,12 +62,15 @@ func Decode(m *Message, body []byte, lim Limits) *Content {
 	c := newContent(lim, "body")
 	c.readHead(m)
 	if body != nil {
-		c.readBody(m.Header.Get("Content-Encoding"), m.Header.Get("Content-Type"), body)
+		c.readBody(codingOf(m), m.Header.Get("Content-Type"), body)
 	}
 	c.joinWire()
 	c.derive()
 	return c
 }
+
+// codingOf returns the codings of the body, of which each may have its own field.
+func codingOf(m *Message) string { return strings.Join(m.Header.Values("Content-Encoding"), ",") }
 
 // DecodeText decodes one message of a long-lived stream: a WebSocket frame, a
 // gRPC message. Its parts are named below path. Apply of the Content takes a

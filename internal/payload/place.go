@@ -2,6 +2,7 @@ package payload
 
 import (
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"outvet/call"
@@ -53,8 +54,18 @@ func (c *Content) firstField(p, pos int) int {
 	return int(r[lastRun(r, pos)].out)
 }
 
-// name returns the path of the span [from, to).
-func (c *Content) name(from, to int) string { return string(c.appendName(nil, from, to)) }
+// pathMax bounds a path in bytes: nesting is bounded far beyond what is of use
+// in a record.
+const pathMax = 1 << 10
+
+// name returns the path of the span [from, to), without its middle if it is long.
+func (c *Content) name(from, to int) string {
+	b := c.appendName(nil, from, to)
+	if len(b) > pathMax {
+		b = append(append(b[:pathMax/2:pathMax/2], "..."...), b[len(b)-pathMax/2:]...)
+	}
+	return strings.ToValidUTF8(string(b), "\uFFFD")
+}
 
 // namePart returns the path of part p.
 func (c *Content) namePart(p int) string {

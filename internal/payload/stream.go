@@ -64,7 +64,7 @@ func NewStream(m *Message, head []byte, lim Limits) *Stream {
 	if m.Body != nil {
 		s.src = io.MultiReader(s.src, m.Body)
 	}
-	coding := m.Header.Get("Content-Encoding")
+	coding := codingOf(m)
 	if c := strings.TrimSpace(coding); c == "" || strings.EqualFold(c, "identity") {
 		return s
 	}

@@ -22,7 +22,7 @@ type work struct {
 	src   bytes.Buffer
 	stack []level
 
-	fields  []joinable
+	rows    [4]row // of values, header fields, pairs, names
 	columns []column
 	seed    maphash.Seed
 
@@ -34,6 +34,7 @@ type work struct {
 	again    []crossing // that are being looked into part by part, or nil
 	owner    *Content
 	at0      int // where the text that is looked into begins
+	cutAt    int // in Text, of the first layer that was not read to its end, or -1
 	within   int // the binary part that is looked into, or -1
 }
 

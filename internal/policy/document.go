@@ -43,8 +43,6 @@ func (o origin) at(name string) place {
 	return place{o.file, o.node.Line, o.node.Column}
 }
 
-func (o origin) has(name string) bool { return o.node != nil && child(o.node, name) != nil }
-
 type destinationDoc struct {
 	origin
 	broken          bool // an error was told

@@ -119,13 +119,6 @@ func lastLine(f *os.File) (int64, error) {
 	return end, err
 }
 
-func (s *salts) sync() error {
-	if s.f == nil {
-		return nil
-	}
-	return s.f.Sync()
-}
-
 func (s *salts) close() error {
 	if s.f == nil {
 		return nil

@@ -69,6 +69,13 @@ func TestClientGoneAnywhereLeavesNothingBehind(t *testing.T) {
 	hold(t, "gone clients do not keep serve from ending", ended, "SIGTERM after clients were gone within chunked bodies: serve does not end")
 	if !ended {
 		s.kill()
+		n := 0
+		for _, l := range leaves(t, dir) {
+			if l.Kind == "decided" {
+				n++
+			}
+		}
+		t.Logf("%d decided", n)
 		return
 	}
 	paired(t, dir)

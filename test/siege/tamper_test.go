@@ -68,6 +68,9 @@ func TestEveryChangeOfTheLogIsFound(t *testing.T) {
 	} {
 		for _, file := range files {
 			name := harm.name + "/" + file
+			if untold(file, harm.name) {
+				continue
+			}
 			dir := copied(t, base)
 			path := filepath.Join(dir, file)
 			b, err := os.ReadFile(path)
@@ -99,6 +102,19 @@ func TestEveryChangeOfTheLogIsFound(t *testing.T) {
 			}
 		}
 	}
+}
+
+// untold reports whether a change tells nothing about the entries: the lock,
+// what is computed from the entries again, a partial tile that a larger one has
+// replaced, and a torn end of the history of checkpoints.
+func untold(file, harm string) bool {
+	switch file {
+	case "log/lock", "log/sessions":
+		return true
+	case "log/checkpoints":
+		return harm == "append a byte"
+	}
+	return harm == "remove" && file == "log/tile/1/000.p/1"
 }
 
 // serve does not go on upon a log that was changed in the middle.

@@ -12,7 +12,7 @@ func pem(v []byte) (int, bool) {
 		return 0, false
 	}
 	head += i + len(mark)
-	n := len(v)
+	var n int
 	body := v[head:]
 	if end := bytes.Index(body, []byte("-----END")); end >= 0 {
 		n = head + end + len("-----END")
