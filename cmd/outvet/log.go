@@ -20,7 +20,7 @@ import (
 func logCommand() *cobra.Command {
 	c := &cobra.Command{Use: "log", Short: "Read, search, verify and prove the record", Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
-	c.AddCommand(logTailCommand(), logSearchCommand(), logShowCommand(), logVerifyCommand(), logProveCommand())
+	c.AddCommand(logTailCommand(), logSearchCommand(), callCommand("show ID", "Show everything that the record says of a call"), logVerifyCommand(), logProveCommand())
 	return c
 }
 
@@ -234,27 +234,6 @@ func leafLine(r *call.Record) string {
 		return fmt.Sprintf("%s  %-7s %s  %d  up %s, down %s, %s%s", at, r.Kind, r.ID.Short(), r.Outcome.Status, size(r.Outcome.Sent), size(r.Outcome.Received), r.Took.Round(time.Microsecond*10), more)
 	}
 	return fmt.Sprintf("%s  %-7s %s %s", at, r.Kind, clean(string(r.Session)), clean(r.Note))
-}
-
-func logShowCommand() *cobra.Command {
-	var dir string
-	var asJSON bool
-	c := &cobra.Command{
-		Use: "show ID", Short: "Show everything that the record says of a call", Args: exactArgs("ID"),
-		RunE: func(c *cobra.Command, args []string) error {
-			found, err := lookup(dir, args[0])
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return printJSON(c.OutOrStdout(), joined(found))
-			}
-			return printCall(c.OutOrStdout(), found)
-		},
-	}
-	stateFlag(c, &dir)
-	jsonFlag(c, &asJSON)
-	return c
 }
 
 // lookup finds the call with an ID or an unambiguous tail of one.

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -123,9 +121,13 @@ func (h *house) build(o *serving) error {
 		up.ConnectTo = append(up.ConnectTo, to)
 	}
 	for _, file := range o.upstreamCA {
-		certs, err := readCertificates(file)
+		b, err := os.ReadFile(file)
 		if err != nil {
 			return usage(fmt.Errorf("--upstream-ca: %w", err))
+		}
+		certs, err := forward.ParseRoots(b)
+		if err != nil {
+			return usage(fmt.Errorf("--upstream-ca %s: %w", file, err))
 		}
 		up.Roots = append(up.Roots, certs...)
 	}
@@ -214,31 +216,4 @@ func (h *house) close() {
 	if err := errors.Join(h.record.Close(), h.sessions.Close()); err != nil {
 		h.log.Error("close", "err", err)
 	}
-}
-
-// readCertificates reads all certificates of a PEM file.
-func readCertificates(file string) ([]*x509.Certificate, error) {
-	rest, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	var out []*x509.Certificate
-	for {
-		var b *pem.Block
-		if b, rest = pem.Decode(rest); b == nil {
-			break
-		}
-		if b.Type != "CERTIFICATE" {
-			continue
-		}
-		c, err := x509.ParseCertificate(b.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("%s: certificate %d: %w", file, len(out)+1, err)
-		}
-		out = append(out, c)
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("%s holds no certificate in PEM", file)
-	}
-	return out, nil
 }

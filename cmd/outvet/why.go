@@ -12,15 +12,19 @@ import (
 )
 
 func whyCommand() *cobra.Command {
+	c := callCommand("why ID", "Explain what became of a call, and by which rule")
+	c.Long = `why explains a call of the record. ID is what an answer or a log line shows; any
+unambiguous tail of at least four characters will do. An ID that is not in the
+record proves that the text that showed it is not ours.`
+	return c
+}
+
+// callCommand is a command that prints one call of the record.
+func callCommand(use, short string) *cobra.Command {
 	var dir string
 	var asJSON bool
 	c := &cobra.Command{
-		Use:   "why ID",
-		Short: "Explain what became of a call, and by which rule",
-		Long: `why explains a call of the record. ID is what an answer or a log line shows; any
-unambiguous tail of at least four characters will do. An ID that is not in the
-record proves that the text that showed it is not ours.`,
-		Args: exactArgs("ID"),
+		Use: use, Short: short, Args: exactArgs("ID"),
 		RunE: func(c *cobra.Command, args []string) error {
 			found, err := lookup(dir, args[0])
 			if err != nil {
