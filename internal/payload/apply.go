@@ -144,7 +144,8 @@ func setHeader(m *Message, e call.Edit) error {
 	return nil
 }
 
-// framing reports whether a field says where a message goes or ends (RFC 9110
+// framing reports whether a field says where a message goes, how it is coded, or
+// where it ends (RFC 9110
 // §7.6.1, RFC 9112 §6).
 func framing(name string) bool {
 	for _, f := range []string{"Connection", "Content-Length", "Host", "Keep-Alive", "Proxy-Authenticate",

@@ -199,3 +199,24 @@ func TestEdgesOfPartsAndFields(t *testing.T) {
 		t.Errorf("a span over two fields is at %v", p)
 	}
 }
+
+func TestCodingsMayStandInSeveralFields(t *testing.T) {
+	body := coded(t, "br", coded(t, "gzip", []byte("say "+token)))
+	m := &Message{Header: http.Header{"Content-Encoding": {"gzip", "br"}}}
+	c := Decode(m, body, Limits{})
+	if got := paths(places(c, token)); len(got) != 1 || len(c.Uninspected) > 0 {
+		t.Errorf("found at %q, uninspected %v", got, c.Uninspected)
+	}
+	c.Release()
+	c.Release() // a second time does nothing: else two calls would share memory
+}
+
+func TestRedactionOfALayerLeavesItsNeighboursAlone(t *testing.T) {
+	body := []byte(`{"data":"` + std64("the token is "+token) + `","type":"abcd","x":"abcdefgh"}`)
+	m := message("/", "")
+	c := Decode(m, body, Limits{})
+	out, err := redactAll(c, m, body, token, "[x]")
+	if err != nil || string(out) != `{"data":"[x]","type":"abcd","x":"abcdefgh"}` {
+		t.Errorf("%s, %v", out, err)
+	}
+}

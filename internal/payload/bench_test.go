@@ -108,14 +108,17 @@ func BenchmarkDecodeHead(b *testing.B) {
 }
 
 func TestDecodeOfOrdinaryRequestAllocatesNothingThatGrows(t *testing.T) {
-	if testing.Short() {
+	if testing.Short() || racing {
 		t.Skip()
 	}
 	for _, n := range []int{4 << 10, 64 << 10} {
 		body := chat(n)
 		m := chatMessage(body)
-		got := testing.AllocsPerRun(100, func() { Decode(m, body, Limits{}).Release() })
-		if got > 8 {
+		got := 1e9 // the least of many: a pool may be emptied at any time
+		for range 100 {
+			got = min(got, testing.AllocsPerRun(1, func() { Decode(m, body, Limits{}).Release() }))
+		}
+		if got > 4 {
 			t.Errorf("%d bytes: %v allocations", n, got)
 		}
 	}
@@ -143,9 +146,9 @@ func TestTimeIsLinearInTheBody(t *testing.T) {
 			}
 			return best
 		}
-		small, large := run(64<<10), run(1<<20)
-		if large > 16*8*small && large > 200*time.Millisecond {
-			t.Errorf("%s: 64 KiB take %v, 1 MiB %v", name, small, large)
+		small, large := run(32<<10), run(256<<10)
+		if large > 8*8*small && large > 200*time.Millisecond {
+			t.Errorf("%s: 32 KiB take %v, 256 KiB %v", name, small, large)
 		}
 	}
 }

@@ -95,8 +95,12 @@ func contentType(s string) (mt, boundary string) {
 	if _, params, err := mime.ParseMediaType(s); err == nil {
 		return mt, params["boundary"]
 	}
-	if k := strings.Index(strings.ToLower(rest), "boundary="); k >= 0 {
-		b := strings.TrimLeft(rest[k+len("boundary="):], `"`)
+	const param = "boundary="
+	for k := 0; k+len(param) <= len(rest); k++ {
+		if !strings.EqualFold(rest[k:k+len(param)], param) {
+			continue
+		}
+		b := strings.TrimLeft(rest[k+len(param):], `"`)
 		if e := strings.IndexAny(b, `";, `); e >= 0 {
 			b = b[:e]
 		}

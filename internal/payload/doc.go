@@ -53,7 +53,15 @@
 // stand: the labels of the host; path, query and body; header fields and
 // cookies; the names of query and body; names and values of query and form in
 // turn; the values of equal name in one document. Runs made of words only are
-// not joined. Numbers are not.
+// not joined. Numbers are not, nor JSON names and values in turn.
+//
+// # Windows
+//
+// A body that is read in windows is text, whatever it is labelled: JSON escapes,
+// percent-encoding and the like are found as layers, fields are not joined, and
+// redactions are masks of the same length. Of a compressed stream what leaves
+// lags 160 KiB of decoded text behind what was inspected, and nothing can be
+// edited. A stream that is damaged or a bomb ends with an error.
 //
 // # Edits
 //

@@ -39,6 +39,7 @@ func (c *Content) readJSON(s []byte, in int, d, at int32, f form) bool {
 func (c *Content) walk(s []byte, in int, d, at int32, f form) bool {
 	w := c.work
 	w.src = *bytes.NewBuffer(s)
+	w.valid = utf8.Valid(s)
 	dec := &w.json
 	dec.Reset(&w.src, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	stack := append(w.stack[:0], level{node: at, name: unnamed})
@@ -66,12 +67,13 @@ func (c *Content) walk(s []byte, in int, d, at int32, f form) bool {
 			}
 			stack = stack[:len(stack)-1]
 		case '"':
-			v, err := dec.ReadValue()
-			if err != nil {
+			from := int(dec.InputOffset())
+			if _, err := dec.ReadToken(); err != nil {
 				return false
 			}
-			start := in + int(dec.InputOffset()) - len(v) + 1
-			c.jsonString(v[1:len(v)-1], start, d, f, top, len(stack) > 1)
+			// Between two tokens there is no quote but the one of the second.
+			from += bytes.IndexByte(s[from:], '"') + 1
+			c.jsonString(s[from:dec.InputOffset()-1], in+from, d, f, top, len(stack) > 1)
 		case '0':
 			v, err := dec.ReadValue()
 			if err != nil {
@@ -125,12 +127,13 @@ var escaped = [256]byte{'n': '\n', 't': '\t', 'r': '\r', 'b': '\b', 'f': '\f', '
 // unescape appends the raw content s of a valid JSON string, which stands at in.
 func (c *Content) unescape(s []byte, in int) {
 	c.mark(in)
-	valid := utf8.Valid(s)
-	for {
-		k := bytes.IndexByte(s, '\\')
-		if k < 0 {
-			break
-		}
+	k := bytes.IndexByte(s, '\\')
+	if k < 0 && c.work.valid {
+		c.Text = append(c.Text, s...)
+		return
+	}
+	valid := c.work.valid
+	for ; k >= 0; k = bytes.IndexByte(s, '\\') {
 		c.stretch(s[:k], in, valid)
 		n := 2
 		if b := escaped[s[k+1]]; b != 0 {

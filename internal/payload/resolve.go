@@ -1,7 +1,10 @@
 package payload
 
 import (
+	"bytes"
 	"container/heap"
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -158,8 +161,51 @@ func (r *resolver) locate(p int, x cut) (from, to int) {
 	if len(c.runsOf(p)) != 1 { // it was repaired: positions are not those of the layer
 		return int(d.from), int(d.to)
 	}
-	from, to = layer.Locate(d.name, c.Text[d.from:d.to], x.from-int(at.start), x.to-int(at.start))
+	a, b := x.from-int(at.start), x.to-int(at.start)
+	if c.docs[c.parts[c.partAt(int(d.from))].doc].kind == joinDoc {
+		if from, to, ok := groups(d.name, c.Text[d.from:d.to], c.Text[at.start:at.end], a, b); ok {
+			return int(d.from) + from, int(d.from) + to
+		}
+	}
+	from, to = layer.Locate(d.name, c.Text[d.from:d.to], a, b)
 	return int(d.from) + from, int(d.from) + to
+}
+
+// groups returns the digits of run, which encodes text, that hold text[from:to].
+// It is for joined parts: a run may reach into fields that have nothing to do
+// with what was found.
+func groups(name string, run, text []byte, from, to int) (start, end int, ok bool) {
+	bytesOf, digitsOf := 1, 2
+	decode := func(s []byte) ([]byte, error) { return hex.AppendDecode(nil, s) }
+	if name == "base64" {
+		bytesOf, digitsOf = 3, 4
+		decode = func(s []byte) ([]byte, error) { return base64.RawStdEncoding.AppendDecode(nil, plain64(s)) }
+	} else if name != "hex" {
+		return 0, 0, false
+	}
+	first, last := from/bytesOf, (to+bytesOf-1)/bytesOf
+	start, end = first*digitsOf, min(last*digitsOf, len(run))
+	if start >= end {
+		return 0, 0, false
+	}
+	got, err := decode(run[start:end])
+	want := text[first*bytesOf : min(last*bytesOf, len(text))]
+	return start, end, err == nil && bytes.HasPrefix(got, want)
+}
+
+// plain64 returns s in the standard alphabet without padding.
+func plain64(s []byte) []byte {
+	return bytes.Map(func(r rune) rune {
+		switch r {
+		case '-':
+			return '+'
+		case '_':
+			return '/'
+		case '=':
+			return -1
+		}
+		return r
+	}, s)
 }
 
 // put replaces a span of part p in its document.

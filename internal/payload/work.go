@@ -21,6 +21,7 @@ type work struct {
 	json  jsontext.Decoder
 	src   bytes.Buffer
 	stack []level
+	valid bool // what is read as JSON is valid UTF-8
 
 	rows    [4]row // of values, header fields, pairs, names
 	columns []column
