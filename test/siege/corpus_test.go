@@ -41,6 +41,7 @@ type message struct {
 // Requests of a parser's tests, as they are and with a host, through a tunnel:
 // what arrives was judged, and what is refused is told.
 func TestOddRequestsAreJudgedOrRefused(t *testing.T) {
+	t.Parallel()
 	dir := newState(t, allowing)
 	web := newStrict(t)
 	s := serve(t, dir, to("", "80", web.port)...)
@@ -75,7 +76,7 @@ func TestOddRequestsAreJudgedOrRefused(t *testing.T) {
 	ended := s.ends(14 * time.Second)
 	hold(t, "serve ends after odd requests", ended, "SIGTERM does not end serve")
 	if !ended {
-		s.kill()
+		s.where()
 	}
 	by := calls(t, dir, "")
 	arrived := 0
@@ -109,6 +110,7 @@ func TestOddRequestsAreJudgedOrRefused(t *testing.T) {
 // Answers of a parser's tests, sent by a server: the client gets an answer that
 // is one, and the record how it ended.
 func TestOddAnswersAreCarriedOrToldAsFaults(t *testing.T) {
+	t.Parallel()
 	var all []message
 	for _, m := range readLines[message](t, "llhttp-messages.jsonl") {
 		if m.Type == "response" {
@@ -151,6 +153,7 @@ type spelling struct{ ID, URL, Label string }
 // No spelling of an address that is not of the internet leads to loopback, by
 // any way through the proxy.
 func TestNoSpellingReachesLoopback(t *testing.T) {
+	t.Parallel()
 	var touched atomic.Int64
 	ln, err := net.Listen("tcp", ":0") // every address of this machine
 	if err != nil {

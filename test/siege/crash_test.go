@@ -19,6 +19,7 @@ import (
 // Killed again and again under load, serve comes back, and every call that a
 // client saw pass, or that the origin got, was decided in the record.
 func TestKilledUnderLoadLosesNoDecision(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
@@ -89,6 +90,7 @@ func TestKilledUnderLoadLosesNoDecision(t *testing.T) {
 
 // What arrives is in the log already.
 func TestTheOriginFindsTheDecisionInTheLog(t *testing.T) {
+	t.Parallel()
 	dir := newState(t, allowing)
 	var mu sync.Mutex
 	var late []string
@@ -119,6 +121,7 @@ func TestTheOriginFindsTheDecisionInTheLog(t *testing.T) {
 }
 
 func TestSecondServeOnOneStateRefuses(t *testing.T) {
+	t.Parallel()
 	dir := newState(t, allowing)
 	s := serve(t, dir)
 	second, err := tryServe(t, dir, nil)
@@ -140,6 +143,7 @@ func TestSecondServeOnOneStateRefuses(t *testing.T) {
 
 // With no room for the record, nothing leaves; with room again, all works.
 func TestFullDiskBlocksAndHeals(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("prlimit"); err != nil {
 		t.Skip("no prlimit on this machine")
 	}
@@ -184,6 +188,7 @@ func TestFullDiskBlocksAndHeals(t *testing.T) {
 
 // The state directory taken away under serve: nothing leaves unrecorded.
 func TestStateTakenAwayLetsNothingOut(t *testing.T) {
+	t.Parallel()
 	dir := newState(t, allowing)
 	web := newStrict(t)
 	s := serve(t, dir, to("", "80", web.port)...)
@@ -200,6 +205,7 @@ func TestStateTakenAwayLetsNothingOut(t *testing.T) {
 
 // Files of the state directory that are wrong: serve says which and what to do.
 func TestWrongStateIsRefusedWithWords(t *testing.T) {
+	t.Parallel()
 	base := newState(t, allowing)
 	serve(t, base).stop()
 	for _, c := range []struct {

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"math/big"
 	"net"
 	"net/http"
@@ -278,7 +279,7 @@ func (a *authority) https(t *testing.T, h http.Handler) (port string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &http.Server{Handler: h, TLSConfig: a.leaf("", time.Now().Add(time.Hour))}
+	s := &http.Server{Handler: h, TLSConfig: a.leaf("", time.Now().Add(time.Hour)), ErrorLog: log.New(io.Discard, "", 0)}
 	t.Cleanup(func() { s.Close() })
 	go s.ServeTLS(ln, "", "")
 	_, port, _ = net.SplitHostPort(ln.Addr().String())

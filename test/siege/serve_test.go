@@ -141,9 +141,8 @@ func (s *served) stop() {
 	select {
 	case <-s.ended:
 	case <-time.After(15 * time.Second):
-		s.cmd.Process.Signal(syscall.SIGQUIT) // says where it hangs
-		<-s.ended
-		s.t.Fatalf("serve did not end within 15 s of SIGTERM\n%s", s.errs)
+		s.where()
+		s.t.Fatal("serve did not end within 15 s of SIGTERM")
 	}
 	if s.err != nil {
 		s.t.Errorf("serve ended with %v\n%s", s.err, s.errs)
@@ -151,6 +150,22 @@ func (s *served) stop() {
 	if strings.Contains(s.errs.String(), "panic") {
 		s.t.Errorf("a panic:\n%s", s.errs)
 	}
+}
+
+// where ends a serve that hangs, and says which of our functions it hangs in.
+func (s *served) where() {
+	s.cmd.Process.Signal(syscall.SIGQUIT)
+	<-s.ended
+	n := map[string]int{}
+	for line := range strings.Lines(s.errs.String()) {
+		if name, _, ok := strings.Cut(line, "({"); ok && strings.HasPrefix(name, "outvet/internal/") {
+			n[name]++
+		}
+		if name, _, ok := strings.Cut(line, "(0x"); ok && strings.HasPrefix(name, "outvet/internal/") {
+			n[name]++
+		}
+	}
+	s.t.Logf("goroutines stand in %v", n)
 }
 
 // alive fails the test if the process has ended.

@@ -31,6 +31,7 @@ func filledState(t *testing.T) string {
 // Each file of the log, changed in each of the ways that somebody could: verify
 // says so with exit code 1, and names an index or the file.
 func TestEveryChangeOfTheLogIsFound(t *testing.T) {
+	t.Parallel()
 	base := filledState(t)
 	verified(t, base)
 	var files []string
@@ -119,6 +120,7 @@ func untold(file, harm string) bool {
 
 // serve does not go on upon a log that was changed in the middle.
 func TestServeRefusesAChangedLog(t *testing.T) {
+	t.Parallel()
 	base := filledState(t)
 	var entries string
 	filepath.WalkDir(filepath.Join(base, "log"), func(path string, d os.DirEntry, err error) error {

@@ -25,6 +25,7 @@ func (s *served) client() *http.Transport {
 // A server that breaks off at any byte of its answer: the client never takes a
 // part for the whole.
 func TestServersThatBreakOffAnywhereAreNoticed(t *testing.T) {
+	t.Parallel()
 	answers := []string{
 		"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nhello, world",
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n7\r\n, world\r\n0\r\n\r\n",
@@ -86,6 +87,7 @@ func TestServersThatBreakOffAnywhereAreNoticed(t *testing.T) {
 
 // Servers that do what servers do: each case is an answer to one request.
 func TestServersOfEveryKind(t *testing.T) {
+	t.Parallel()
 	dir := newState(t, allowing)
 	a := newAuthority(t)
 	other := newAuthority(t) // nobody trusts it
