@@ -211,6 +211,44 @@ func TestRedactionEditsTheMessageAndStripsHeaders(t *testing.T) {
 	}
 }
 
+func TestRedactionThatBringsRemainsTogetherIsRedactedAgain(t *testing.T) {
+	const known = "correct-horse-7-battery"
+	in, err := secret.New(secret.Options{Key: []byte("key"), Known: []secret.Known{{Name: "staple", Value: []byte(known)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := inspect.NewSet(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, log := newGate(t, "version: 1\ndefault: allow\nrules:\n  - {name: remove, finding: {kind: \"secret/*\"}, redact: remove}\n", set)
+	r, n := text(t, `{"k":"x `+known[:9]+known+known[9:]+` y"}`)
+	c, m := request(t, "POST", "https://ok.example/x", r, n)
+	p := g.Open(t.Context(), c, m)
+	defer p.Close(call.Outcome{})
+	if got, err := io.ReadAll(m.Body); err != nil || string(got) != `{"k":"x  y"}` {
+		t.Errorf("%s %q, %v", p.Reason, got, err)
+	}
+	if d := log.of(call.Decided)[0].Decision; len(d.Edits) != 2 {
+		t.Errorf("%d edits are recorded, want both rounds", len(d.Edits))
+	}
+}
+
+func TestSenderThatWaitsForAnAnswerIsNotHeldBack(t *testing.T) {
+	g, _ := newGate(t, rulesText, inspectors(t))
+	g.Patience = 20 * time.Millisecond
+	r, w := io.Pipe()
+	go io.WriteString(w, "question 1\n")
+	c, m := request(t, "POST", "https://ok.example/", r, -1)
+	p := g.Open(t.Context(), c, m)
+	defer p.Close(call.Outcome{})
+	b := make([]byte, 100)
+	if n, err := m.Body.Read(b); err != nil || string(b[:n]) != "question 1\n" {
+		t.Errorf("%q, %v", b[:n], err)
+	}
+	w.Close()
+}
+
 // A broken inspector fails, by error or panic.
 type broken struct{ panics bool }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -73,7 +74,7 @@ func (p *Passage) decide(r *rules) {
 	if !r.set.Wanted(r.policy.Wants) {
 		p.readHead(r)
 		r.policy.Decide(p.c, d)
-		p.apply(nil, nil)
+		p.apply(r, nil, nil)
 		p.pass(p.m.Body)
 		return
 	}
@@ -134,11 +135,11 @@ func (p *Passage) readAll(r *rules) {
 		return
 	}
 	r.policy.Decide(p.c, &p.decided)
-	p.apply(content, whole)
+	p.apply(r, content, whole)
 }
 
 // apply makes the edits of an allowing decision.
-func (p *Passage) apply(content *payload.Content, whole []byte) {
+func (p *Passage) apply(r *rules, content *payload.Content, whole []byte) {
 	d := &p.decided
 	had := p.m.Body != nil
 	if len(d.Edits) > 0 && d.Verdict == call.Allow && !d.Observed {
@@ -147,6 +148,9 @@ func (p *Passage) apply(content *payload.Content, whole []byte) {
 			defer content.Release()
 		}
 		edited, err := content.Apply(p.m, whole, d.Edits)
+		if err == nil && redacts(d.Edits) {
+			edited, err = p.again(r, edited)
+		}
 		if err != nil {
 			p.fault("make the edits that policy asks for", err)
 			return
@@ -156,6 +160,45 @@ func (p *Passage) apply(content *payload.Content, whole []byte) {
 	if content != nil && had && whole != nil {
 		p.hold(whole)
 	}
+}
+
+// rounds is how often a redacted call is inspected again before it is refused.
+const rounds = 4
+
+// again inspects what the redactions left, since a removal can bring together
+// what stood on both sides of it, and redacts until nothing is found.
+func (p *Passage) again(r *rules, body []byte) ([]byte, error) {
+	for range rounds {
+		content := payload.Decode(p.m, body, p.g.Limits)
+		found, err := r.set.Run(p.ctx, p.c, content, r.policy.Wants)
+		if err != nil {
+			content.Release()
+			return nil, err
+		}
+		d := call.Decision{Findings: found, Uninspected: content.Uninspected}
+		c := *p.c
+		r.policy.Decide(&c, &d)
+		edits := redactions(d.Edits)
+		switch {
+		case d.Verdict != call.Allow && !d.Observed:
+			err = fmt.Errorf("what is left after the redactions is refused by rule %q", d.Rule)
+		case len(edits) == 0:
+			content.Release()
+			return body, nil
+		default:
+			p.decided.Edits = append(p.decided.Edits, edits...)
+			body, err = content.Apply(p.m, body, edits)
+		}
+		content.Release()
+		if err != nil {
+			return nil, err
+		}
+	}
+	return nil, errors.New("redactions bring ever new findings together")
+}
+
+func redacts(edits []call.Edit) bool {
+	return slices.ContainsFunc(edits, func(e call.Edit) bool { return e.Kind == call.Redact })
 }
 
 // quarantined makes the call that stops its session a refused one.

@@ -27,14 +27,18 @@ func (p *Passage) openStream(r *rules, rest io.Reader, head []byte) {
 		return
 	}
 	p.m.Body = rest
+	endless := p.m.Endless
+	if _, paused := rest.(*chunks); paused {
+		p.m.Endless = true // its sender may wait for an answer to what is held back
+	}
 	w := &windows{p: p, s: payload.NewStream(p.m, head, p.g.Limits)}
-	if !p.m.Endless && !w.first(r) {
+	if !endless && !w.first(r) {
 		return
 	}
 	r.policy.Decide(p.c, &p.decided)
 	if w.edits = within(p.decided.Edits, w.found); p.decided.Verdict == call.Allow && !p.decided.Observed {
 		p.decided.Edits = without(p.decided.Edits, w.found)
-		p.apply(content, nil)
+		p.apply(r, content, nil)
 		p.decided.Edits = append(p.decided.Edits, w.edits...)
 	} else {
 		w.edits = nil
