@@ -13,6 +13,10 @@ const least64 = 16
 // A line is one line of a run: run[at:] goes on like text[from:].
 type line struct{ at, from int }
 
+// leastMagic64 is the shortest run of base64 in which compressed bytes are
+// looked for anywhere.
+const leastMagic64 = 24
+
 // bad marks a character that is not of the alphabet.
 const bad = 0xff
 
@@ -45,12 +49,23 @@ func (f *finder) runs(text []byte) {
 		at := func(from, to int) (int, int) {
 			return f.place(from), f.after(text, to, len(run), end)
 		}
-		// All hexadecimal is a digest, most often; base64 of text has other letters.
-		if all := f.hex(run, at); !all || len(run) < 2*least64 {
-			f.base32(run, at)
-			f.base64(run, at)
-		}
+		f.open(run, at)
 		i = end
+	}
+}
+
+// open opens what is written in run.
+func (f *finder) open(run []byte, at span) {
+	may := sift(run)
+	// All hexadecimal is a digest, most often; base64 of text has other letters.
+	if may&mayHex != 0 && f.hex(run, at) && len(run) >= 2*least64 {
+		return
+	}
+	if may&(mayUpper32|mayLower32) != 0 {
+		f.base32(run, at)
+	}
+	if may&mayBase64 != 0 || f.may64(run) {
+		f.base64(run, at)
 	}
 }
 
@@ -80,7 +95,7 @@ var magics64 = []struct {
 // many bytes of it stand before them; len(run) if there are none.
 func magic64(run []byte) (at, skip int) {
 	best, skip := len(run), 0
-	if len(run) < 24 {
+	if len(run) < leastMagic64 {
 		return best, 0
 	}
 	var buf [9]byte

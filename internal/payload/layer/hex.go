@@ -21,7 +21,9 @@ func (f *finder) hex(run []byte, at span) (all bool) {
 		}
 		within := func(from, to int) (int, int) { return at(a+from, a+to) }
 		f.text("hex", group16, run[a:z], least, within)
-		f.magic16(run[a:z], within)
+		if mayMagic16(run[a:z]) {
+			f.magic16(run[a:z], within)
+		}
 	}
 }
 

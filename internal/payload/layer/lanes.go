@@ -11,14 +11,18 @@ import "unicode/utf8"
 // each alignment, count the characters that would do; any that does not sets
 // its counters to zero.
 type lanes struct {
-	mask int            // the number of alignments less one; it is a power of two
-	keep [8][256]uint64 // by position and character: 0xff for each alignment that goes on
+	mask  int            // the number of alignments less one; it is a power of two
+	keep  [8][256]uint64 // by position and character: 0xff for each alignment that goes on
+	alive [8][256]uint8  // the same with a bit for each
 }
 
 const (
 	eachLane = 0x0101010101010101
 	fullLane = 0xf0f0f0f0f0f0f0f0 // a counter has come to 16
 	fullRun  = 16
+
+	nearStart  = 64 // characters of a run in which text may begin behind a separator
+	mostStarts = 8  // separators that are tried
 )
 
 // newLanes returns the lanes of an alphabet of which n characters make a group.
@@ -30,6 +34,7 @@ func newLanes(n int, good func(place int, c byte) bool) *lanes {
 			for lane := range n {
 				if good((at-lane+n)%n, byte(c)) {
 					l.keep[at][c] |= 0xff << (8 * lane)
+					l.alive[at][c] |= 1 << lane
 				}
 			}
 		}
@@ -130,7 +135,7 @@ func (f *finder) text(name string, g *group, run []byte, least int, at span) {
 		emit(0)
 	}
 	if g == group64 {
-		for first, n := 1, 0; first < min(len(run), 64) && n < 8; first++ {
+		for first, n := 1, 0; first < min(len(run), nearStart) && n < mostStarts; first++ {
 			if isSeparator(run[first-1]) {
 				n++
 				if f.begins(g, run[first:]) {
@@ -138,6 +143,9 @@ func (f *finder) text(name string, g *group, run []byte, least int, at span) {
 				}
 			}
 		}
+	}
+	if !g.lanes.any(run) {
+		return
 	}
 	var c count
 	for k := 0; ; {
@@ -157,6 +165,22 @@ func (f *finder) text(name string, g *group, run []byte, least int, at span) {
 // begins reports whether run begins with text.
 func (f *finder) begins(g *group, run []byte) bool {
 	const enough = 18
+	if len(run) < fullRun || g == group64 && !starts64[run[0]] {
+		return false
+	}
+	// Most runs that do not are known by their first bytes.
+	f.bytes = g.decode(f.bytes[:0], run[:min(len(run), g.chars)])
+	for _, c := range f.bytes {
+		if c >= 0x80 {
+			if c < 0xc2 || c > 0xf4 {
+				return false
+			}
+			break
+		}
+		if class[c]&inText == 0 && c != 0 {
+			return false
+		}
+	}
 	f.bytes = g.decode(f.bytes[:0], run[:min(len(run), (enough*g.chars+g.bytes-1)/g.bytes)])
 	b := f.bytes
 	if len(b) < leastText {
@@ -171,6 +195,18 @@ func (f *finder) begins(g *group, run []byte) bool {
 	}
 	return true
 }
+
+// starts64 has the characters with which text in base64 may begin: its first
+// byte has their six bits, and two more.
+var starts64 = func() (t [256]bool) {
+	for c, v := range value64 {
+		for low := byte(0); v != bad && low < 4; low++ {
+			b := v<<2 | low
+			t[c] = t[c] || b == 0 || class[b]&inText != 0 || 0xc2 <= b && b <= 0xf4
+		}
+	}
+	return t
+}()
 
 // region decodes so much of run into f.bytes that the first region of text in
 // it is whole.
