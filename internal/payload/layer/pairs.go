@@ -12,39 +12,48 @@ func (f *finder) pairs(text []byte) {
 	// them that begin at a multiple of 16 are two digits and a separator.
 	done := 0
 	for i := 0; i+3 <= len(text); i += 16 {
-		sep := -1
-		for k := i; k < i+3; k++ {
-			if class[text[k]]&inHex == 0 {
-				if sep >= 0 {
-					sep = -1
-					break
-				}
-				sep = k
-			}
-		}
-		if sep < 0 || !isSeparator(text[sep]) {
+		w := text[i : i+3 : i+3]
+		x, y, z := inPair[w[0]], inPair[w[1]], inPair[w[2]]
+		if x+y+z != 1 {
 			continue
 		}
-		if at := firstPair(text, done, sep); at >= 0 {
+		sep := i + int(y+2*z)
+		if at := firstPair(text, done, sep); at >= 0 && manyPairs(text, at, text[sep]) {
 			if end := f.pairsFrom(text, at, text[sep]); end > 0 {
 				done = end
 				i = max(i, end&^15-16)
 			}
 		}
 	}
-	for _, prefix := range prefixes {
-		for i := 0; i < len(text); {
-			k := bytes.Index(text[i:], prefix)
+	for _, x := range [2]byte{'x', 'X'} {
+		for i := 1; i < len(text); {
+			k := bytes.IndexByte(text[i:], x)
 			if k < 0 {
 				break
 			}
 			i += k
-			i = max(i+2, f.prefixed(text, i))
+			if text[i-1] == '0' && pairAt(text, i+1) {
+				i = max(i, f.prefixed(text, i-1))
+			}
+			i++
 		}
 	}
 }
 
-var prefixes = [][]byte{[]byte("0x"), []byte("0X")}
+// inPair is 0 for a hexadecimal digit, 1 for a separator of pairs, and more
+// than the two for other bytes.
+var inPair = func() (t [256]uint8) {
+	for i := range t {
+		switch c := byte(i); {
+		case class[c]&inHex != 0:
+		case isSeparator(c):
+			t[i] = 1
+		default:
+			t[i] = 4
+		}
+	}
+	return t
+}()
 
 func isSeparator(c byte) bool {
 	switch c {
@@ -72,6 +81,25 @@ func firstPair(text []byte, floor, sep int) int {
 	return at
 }
 
+// nextPair returns where a pair may stand behind the one that ends at text[end],
+// or -1.
+func nextPair(text []byte, end int, sep byte) int {
+	if end < len(text) && text[end] == sep {
+		return end + 1
+	}
+	return lineBreak(text, end)
+}
+
+// manyPairs reports whether leastPairs pairs stand from text[at] on.
+func manyPairs(text []byte, at int, sep byte) bool {
+	for n := 0; at >= 0 && pairAt(text, at); at = nextPair(text, at+2, sep) {
+		if n++; n == leastPairs {
+			return true
+		}
+	}
+	return false
+}
+
 // pairsFrom emits the pairs from text[at] on with the separator sep, or a line
 // break in its place, and returns their end; 0 if they are too few.
 func (f *finder) pairsFrom(text []byte, at int, sep byte) int {
@@ -83,11 +111,7 @@ func (f *finder) pairsFrom(text []byte, at int, sep byte) int {
 		}
 		f.bytes = append(f.bytes, digit(text[i])<<4|digit(text[i+1]))
 		end = i + 2
-		if end < len(text) && text[end] == sep {
-			i = end + 1
-		} else {
-			i = lineBreak(text, end)
-		}
+		i = nextPair(text, end, sep)
 	}
 	if len(f.bytes) < leastPairs {
 		return 0
