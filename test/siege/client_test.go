@@ -276,3 +276,37 @@ rules:
 		hold(t, "empty line before a request", true, "")
 	}
 }
+
+// A client that is slow to begin TLS, on a busy machine or a long way off, is
+// judged by its request as any other, also where only requests are allowed.
+func TestSlowClientsAreNoRawConnections(t *testing.T) {
+	t.Parallel()
+	dir := newState(t, `version: 1
+default: block
+rules:
+  - {name: read, to: ok.example, method: GET, verdict: allow}
+`)
+	a := newAuthority(t)
+	port := a.https(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") }))
+	s := serve(t, dir, append(to("", "443", port), "--upstream-ca", a.file)...)
+	for host, want := range map[string]int{"ok.example": 200, "no.example": 403} {
+		c, err := connect(s.proxy, host+":443")
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(800 * time.Millisecond)
+		tc := tls.Client(c, &tls.Config{RootCAs: s.pool(), ServerName: host})
+		c.SetDeadline(time.Now().Add(5 * time.Second))
+		err = tc.Handshake()
+		x := exchange{}
+		if err == nil {
+			x = talk(tc, []byte("GET / HTTP/1.1\r\nHost: "+host+"\r\nConnection: close\r\n\r\n"), 3*time.Second)
+		}
+		tc.Close()
+		hold(t, "slow client of "+host, len(x.status) == 1 && x.status[0] == want, "a client that began TLS 800 ms after CONNECT got %v %v, want %d", x.status, err, want)
+	}
+	s.stop()
+	for host, l := range calls(t, dir, "") {
+		hold(t, "one call of a slow client of "+host, len(l) == 1, "%d calls recorded of one", len(l))
+	}
+}
