@@ -124,6 +124,9 @@ func TestSecretsLeaveNoTrace(t *testing.T) {
 		"GET http://ok.example/ HTTP/1.1\r\nHost: ok.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Protocol: " + secret + "\r\n\r\n",
 	}
 	each(len(rows), func(i int) { send(t, s.proxy, []byte(rows[i]), 2e9) })
+	if c, err := connect(s.proxy, secret+":443"); err == nil {
+		c.Close() // a tunnel in which nothing is asked
+	}
 	s.stop()
 	files := map[string]string{"what serve prints": s.errs.String()}
 	_, files["log tail"], _ = outvet(t, "log", "tail", "--state", dir, "-n", "1000")

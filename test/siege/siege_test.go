@@ -33,6 +33,7 @@ var open = map[string]string{
 	"odd requests leave as strict HTTP/1.1":              "the same",
 	"no secret in the record as caller.agent.value":      "User-Agent is recorded as the agent before anything is redacted",
 	"no secret in the record as method":                  "a method may be any token, is not inspected and is recorded",
+	"no secret in the record as host":                    "the host of a tunnel in which nothing was asked is not inspected",
 	"no secret in the record as target":                  "the target of a tunnel repeats the host that is redacted beside it",
 	"no secret leaves":                                   "names of header fields and methods are not inspected",
 	"api/odd method":                                     "a check takes any text for a method",
