@@ -7,7 +7,7 @@ import (
 
 // backslash is the union of the escapes of JSON, JavaScript, C, Python, shell
 // and Markdown.
-var backslash = &escape{name: "escape", lead: '\\', read: readBackslash}
+var backslash = &escape{name: "escape", lead: '\\', next: bytesOf("ntrvuUx\"'\\/_-=+:@~\n\r"), read: readBackslash}
 
 func readBackslash(dst, b []byte, i int) ([]byte, int, int) {
 	if i+1 >= len(b) {

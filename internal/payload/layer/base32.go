@@ -13,7 +13,9 @@ func (f *finder) base32(run []byte, at span) {
 			i = z
 			within := func(from, to int) (int, int) { return at(a+from, a+to) }
 			f.text("base32", group32, run[a:z], min(leastText, (z-a)*5/8), within)
-			f.magic32(run[a:z], within)
+			if z-a > 2*least64 && mayMagic32(run[a:z]) {
+				f.magic32(run[a:z], within)
+			}
 		}
 	}
 }

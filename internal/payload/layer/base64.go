@@ -45,7 +45,10 @@ func (f *finder) runs(text []byte) {
 		if s < 0 {
 			return
 		}
-		run, end := f.join(text, s, e)
+		run, end := text[s:e], e
+		if f.lines = append(f.lines[:0], line{0, s}); e < len(text) && (text[e] == '\n' || text[e] == '\r') {
+			run, end = f.join(text, s, e)
+		}
 		at := func(from, to int) (int, int) {
 			return f.place(from), f.after(text, to, len(run), end)
 		}
@@ -56,10 +59,17 @@ func (f *finder) runs(text []byte) {
 
 // open opens what is written in run.
 func (f *finder) open(run []byte, at span) {
+	allHex := areHex(run)
+	if allHex {
+		f.digits(run, at)
+		// It is a digest, most often; base64 of text has other letters.
+		if len(run) >= 2*least64 {
+			return
+		}
+	}
 	may := sift(run)
-	// All hexadecimal is a digest, most often; base64 of text has other letters.
-	if may&mayHex != 0 && f.hex(run, at) && len(run) >= 2*least64 {
-		return
+	if may&mayHex != 0 && !allHex {
+		f.hex(run, at)
 	}
 	if may&(mayUpper32|mayLower32) != 0 {
 		f.base32(run, at)

@@ -52,15 +52,15 @@ func (f *finder) nextMagic(text []byte, i int) int {
 	best := -1
 	for _, m := range magics {
 		for from := i; from < len(text); {
-			k := bytes.Index(text[from:], m)
+			k := bytes.IndexByte(text[from+1:], m[1])
 			if k < 0 || best >= 0 && from+k > best {
 				break
 			}
-			if inflate.Magic(text[from+k:]) != "" {
-				best = from + k
+			if from += k; text[from] == m[0] && inflate.Magic(text[from:]) != "" {
+				best = from
 				break
 			}
-			from += k + 1
+			from++
 		}
 	}
 	return best

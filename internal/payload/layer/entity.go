@@ -7,7 +7,7 @@ import (
 // entity is the character references of HTML and XML: by number, with or
 // without semicolon, and by the names of ASCII characters and of the spaces and
 // joiners that may stand in a word.
-var entity = &escape{name: "entity", lead: '&', read: readEntity}
+var entity = &escape{name: "entity", lead: '&', next: bytesOf("#ghijklmnopqrstuvwxyzGHIJKLMNOPQRSTUVWXYZ"), read: readEntity}
 
 const longestEntity = 24 // leading zeros are allowed, not many
 

@@ -7,24 +7,38 @@ import (
 )
 
 // hex opens the runs of hexadecimal digits in run, which is of the base64
-// alphabet. It reports whether all of it is one.
-func (f *finder) hex(run []byte, at span) (all bool) {
+// alphabet.
+func (f *finder) hex(run []byte, at span) {
 	for i := 0; ; {
 		a, z := next(run, i, inHex, least64)
 		if a < 0 {
-			return all
+			return
 		}
-		i, all = z, z-a == len(run)
-		least := leastText
-		if (z-a)%2 == 0 {
-			least = min(least, (z-a)/2)
-		}
-		within := func(from, to int) (int, int) { return at(a+from, a+to) }
-		f.text("hex", group16, run[a:z], least, within)
-		if mayMagic16(run[a:z]) {
-			f.magic16(run[a:z], within)
+		i = z
+		f.digits(run[a:z], func(from, to int) (int, int) { return at(a+from, a+to) })
+	}
+}
+
+// digits opens run, which is hexadecimal digits.
+func (f *finder) digits(run []byte, at span) {
+	least := leastText
+	if len(run)%2 == 0 {
+		least = min(least, len(run)/2)
+	}
+	f.text("hex", group16, run, least, at)
+	if mayMagic16(run) {
+		f.magic16(run, at)
+	}
+}
+
+// areHex reports whether b is hexadecimal digits.
+func areHex(b []byte) bool {
+	for k := len(b) - 1; k >= 0; k-- {
+		if class[b[k]]&inHex == 0 {
+			return false
 		}
 	}
+	return true
 }
 
 // magic16 opens compressed bytes at either alignment of run.

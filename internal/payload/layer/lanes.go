@@ -165,21 +165,8 @@ func (f *finder) text(name string, g *group, run []byte, least int, at span) {
 // begins reports whether run begins with text.
 func (f *finder) begins(g *group, run []byte) bool {
 	const enough = 18
-	if len(run) < fullRun || g == group64 && !starts64[run[0]] {
+	if len(run) < fullRun || g == group64 && !mayStart64(run) || g == group16 && !mayStart16(run) {
 		return false
-	}
-	// Most runs that do not are known by their first bytes.
-	f.bytes = g.decode(f.bytes[:0], run[:min(len(run), g.chars)])
-	for _, c := range f.bytes {
-		if c >= 0x80 {
-			if c < 0xc2 || c > 0xf4 {
-				return false
-			}
-			break
-		}
-		if class[c]&inText == 0 && c != 0 {
-			return false
-		}
 	}
 	f.bytes = g.decode(f.bytes[:0], run[:min(len(run), (enough*g.chars+g.bytes-1)/g.bytes)])
 	b := f.bytes
@@ -195,18 +182,6 @@ func (f *finder) begins(g *group, run []byte) bool {
 	}
 	return true
 }
-
-// starts64 has the characters with which text in base64 may begin: its first
-// byte has their six bits, and two more.
-var starts64 = func() (t [256]bool) {
-	for c, v := range value64 {
-		for low := byte(0); v != bad && low < 4; low++ {
-			b := v<<2 | low
-			t[c] = t[c] || b == 0 || class[b]&inText != 0 || 0xc2 <= b && b <= 0xf4
-		}
-	}
-	return t
-}()
 
 // region decodes so much of run into f.bytes that the first region of text in
 // it is whole.

@@ -4,7 +4,7 @@ import "unicode/utf8"
 
 // percent is the encoding of URLs (RFC 3986 §2.1), with the %uXXXX that
 // browsers once wrote. '+' stays: a form parser owns it.
-var percent = &escape{name: "percent", lead: '%', read: readPercent}
+var percent = &escape{name: "percent", lead: '%', next: bytesOf("uU"), read: readPercent}
 
 func readPercent(dst, b []byte, i int) ([]byte, int, int) {
 	if i+1 < len(b) && b[i+1]|0x20 == 'u' {
@@ -28,7 +28,7 @@ func readPercent(dst, b []byte, i int) ([]byte, int, int) {
 }
 
 // quoted is quoted-printable (RFC 2045 §6.7).
-var quoted = &escape{name: "quoted", lead: '=', read: readQuoted}
+var quoted = &escape{name: "quoted", lead: '=', next: bytesOf("\r\n"), read: readQuoted}
 
 func readQuoted(dst, b []byte, i int) ([]byte, int, int) {
 	if pairAt(b, i+1) {

@@ -5,10 +5,23 @@ import "bytes"
 // An escape is an encoding of single characters.
 type escape struct {
 	name string
-	lead byte // with which each begins
+	lead byte       // with which each begins
+	next *[256]bool // what may stand behind it
 	// read decodes what begins at b[i], a lead, and appends it to dst. n is
 	// its length, 0 if it is no escape. weight says how much it may hide.
 	read func(dst, b []byte, i int) (out []byte, n, weight int)
+}
+
+// bytesOf returns the table of the bytes of s, and of the hexadecimal digits.
+func bytesOf(s string) *[256]bool {
+	t := new([256]bool)
+	for c := range t {
+		t[c] = class[c]&inHex != 0
+	}
+	for i := range len(s) {
+		t[s[i]] = true
+	}
+	return t
 }
 
 // Weights of escapes. A run is emitted if those in it add up to strong.
@@ -83,8 +96,13 @@ func (f *finder) nextEscape(e *escape, text []byte, i int) (p, n, weight int) {
 			break
 		}
 		i += k
-		if f.small, n, weight = e.read(f.small[:0], text, i); n > 0 {
-			return i, n, weight
+		if i+1 == len(text) {
+			break
+		}
+		if e.next[text[i+1]] {
+			if f.small, n, weight = e.read(f.small[:0], text, i); n > 0 {
+				return i, n, weight
+			}
 		}
 		i++
 	}

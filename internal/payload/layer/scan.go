@@ -39,12 +39,13 @@ var class = func() (t [256]uint8) {
 // is skipped.
 func next(b []byte, i int, mask uint8, least int) (s, e int) {
 	for i+least <= len(b) {
-		k := i + least - 1
-		for k >= i && class[b[k]]&mask != 0 {
+		w := b[i : i+least]
+		k := len(w) - 1
+		for k >= 0 && class[w[k]]&mask != 0 {
 			k--
 		}
-		if k >= i {
-			i = k + 1
+		if k >= 0 {
+			i += k + 1
 			continue
 		}
 		e = i + least

@@ -84,13 +84,9 @@ func (l *lanes) any(run []byte) bool {
 // may64 reports whether run may hold text or compressed bytes that its windows
 // do not show: where encoded text begins, or by a magic.
 func (f *finder) may64(run []byte) bool {
-	if f.begins(group64, run) || mayMagic64(run) {
+	if f.begins(group64, run) || mayMagic64(run) ||
+		mayZlib64(run, 0) || mayZlib64(run, 1) || mayZlib64(run, 2) || mayZlib64(run, 3) {
 		return true
-	}
-	for i := range 4 {
-		if mayZlib64(run, i) {
-			return true
-		}
 	}
 	const all = 0x0101010101010101
 	for i, n := 0, 0; i < min(len(run), 256); i += 8 {
@@ -113,6 +109,45 @@ func (f *finder) may64(run []byte) bool {
 		}
 	}
 	return false
+}
+
+// starts has the bytes with which text may begin.
+var starts = func() (t [256]bool) {
+	for c := range t {
+		t[c] = c == 0 || class[c]&inText != 0 || 0xc2 <= c && c <= 0xf4
+	}
+	return t
+}()
+
+// mayStart64 reports whether run may begin with text, by its first bytes.
+func mayStart64(run []byte) bool {
+	r := run[:8:8]
+	v, w := &value64, [6]byte{}
+	w[0], w[1], w[2] = v[r[0]]<<2|v[r[1]]>>4, v[r[1]]<<4|v[r[2]]>>2, v[r[2]]<<6|v[r[3]]
+	w[3], w[4], w[5] = v[r[4]]<<2|v[r[5]]>>4, v[r[5]]<<4|v[r[6]]>>2, v[r[6]]<<6|v[r[7]]
+	return mayStart(&w)
+}
+
+// mayStart16 is mayStart64 for hexadecimal digits.
+func mayStart16(run []byte) bool {
+	r := run[:12:12]
+	var w [6]byte
+	for k := range w {
+		w[k] = value16[r[2*k]]<<4 | value16[r[2*k+1]]
+	}
+	return mayStart(&w)
+}
+
+func mayStart(w *[6]byte) bool {
+	for i, c := range w {
+		switch {
+		case !starts[c]:
+			return false
+		case c >= 0x80:
+			return i+1 == len(w) || w[i+1]&0xc0 == 0x80
+		}
+	}
+	return true
 }
 
 // mayZlib64 reports whether run[i:] may begin with the magic of zlib, 0x78, and
@@ -173,6 +208,37 @@ func mayMagic16(run []byte) bool {
 	}
 	for i := 0; i+1 < len(run); i += 4 {
 		if bytes16[value16[run[i]]<<4|value16[run[i+1]]] {
+			return true
+		}
+	}
+	return false
+}
+
+// grams32 has the three characters of base32 that stand side by side in the
+// first 24 bits of a magic, wherever in a character it begins. Four characters
+// lie in those, and so three from an even place on.
+var grams32 = func() (t [1 << 15 / 64]uint64) {
+	for _, magic := range [2][]byte{gzipMagic, zstdMagic} {
+		first := uint32(magic[0])<<16 | uint32(magic[1])<<8 | uint32(magic[2])
+		for shift := 0; shift <= 24-15; shift++ {
+			gram := first >> shift & (1<<15 - 1)
+			t[gram/64] |= 1 << (gram % 64)
+		}
+	}
+	return t
+}()
+
+// mayMagic32 reports whether run, of base32, may hold a magic, or that of zlib
+// at one of its first places.
+func mayMagic32(run []byte) bool {
+	for i := 0; i+2 < len(run); i += 2 {
+		gram := uint32(value32(run[i]))<<10 | uint32(value32(run[i+1]))<<5 | uint32(value32(run[i+2]))
+		if grams32[gram/64]>>(gram%64)&1 != 0 {
+			return true
+		}
+	}
+	for i := range min(8, len(run)-1) {
+		if value32(run[i]) == 0x78>>3 && value32(run[i+1]) < 4 {
 			return true
 		}
 	}
