@@ -29,16 +29,45 @@ func NewMemory(max int64) *Memory {
 	return &Memory{semaphore.NewWeighted(max), max}
 }
 
-// take waits for n bytes and returns what gives them back.
-func (m *Memory) take(ctx context.Context, n int64) (release func(), err error) {
-	if m == nil || n == 0 {
-		return func() {}, nil
+// take waits for n bytes, patience at most.
+func (m *Memory) take(ctx context.Context, n int64, patience time.Duration) bool {
+	if m.sem.TryAcquire(n) {
+		return true
 	}
-	n = min(n, m.max)
-	if err := m.sem.Acquire(ctx, n); err != nil {
-		return nil, fmt.Errorf("wait for memory: %w", err)
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return n <= m.max && m.sem.Acquire(ctx, n) == nil
+}
+
+// A loan is the memory that one body has taken. It grows as bytes arrive, not
+// as they are announced: what a client only announces costs nobody anything.
+type loan struct {
+	m *Memory
+	n int64
+}
+
+// free is what a body may hold without a loan, in bytes.
+const free = 64 << 10
+
+// grow makes the loan one for size bytes. It reports false if there is no memory
+// for so long that the body is better read in windows.
+func (l *loan) grow(ctx context.Context, size int64, patience time.Duration) bool {
+	more := size - free - l.n
+	if l.m == nil || more <= 0 {
+		return true
 	}
-	return sync.OnceFunc(func() { m.sem.Release(n) }), nil
+	if !l.m.take(ctx, more, patience) {
+		return false
+	}
+	l.n += more
+	return true
+}
+
+func (l *loan) repay() {
+	if l.n > 0 {
+		l.m.sem.Release(l.n)
+		l.n = 0
+	}
 }
 
 func (p *Passage) bodyLimit() int64 {
@@ -46,6 +75,13 @@ func (p *Passage) bodyLimit() int64 {
 		return p.g.Limits.Body
 	}
 	return bodyDefault
+}
+
+func (g *Gate) patience() time.Duration {
+	if g.Patience > 0 {
+		return g.Patience
+	}
+	return time.Second
 }
 
 // read reads the body up to the limit. rest is not nil if the body goes on, or
@@ -58,21 +94,28 @@ func (p *Passage) read() (whole []byte, rest io.Reader, err error) {
 	case m.Endless || m.Length > limit:
 		return nil, m.Body, nil
 	case m.Length >= 0:
-		return p.readExactly(m.Length)
-	}
-	if p.release, err = p.g.Memory.take(p.ctx, limit); err != nil {
-		return nil, nil, err
+		return p.readKnown(m.Length)
 	}
 	return p.readPatiently(limit)
 }
 
-func (p *Passage) readExactly(n int64) (whole []byte, rest io.Reader, err error) {
-	if p.release, err = p.g.Memory.take(p.ctx, n); err != nil {
-		return nil, nil, err
-	}
-	whole = make([]byte, n)
-	if got, err := io.ReadFull(p.m.Body, whole); err != nil {
-		return nil, nil, fmt.Errorf("body ends after %d of %d bytes: %w", got, n, err)
+// readKnown reads a body of n bytes. Where memory is short it is read in windows.
+func (p *Passage) readKnown(n int64) (whole []byte, rest io.Reader, err error) {
+	p.loan.m = p.g.Memory
+	whole = make([]byte, 0, min(n, free))
+	for int64(len(whole)) < n {
+		if len(whole) == cap(whole) {
+			size := min(2*int64(cap(whole)), n)
+			if !p.loan.grow(p.ctx, size, p.g.patience()) {
+				return whole, p.m.Body, nil
+			}
+			whole = append(make([]byte, 0, size), whole...)
+		}
+		got, err := io.ReadFull(p.m.Body, whole[len(whole):cap(whole)])
+		whole = whole[:len(whole)+got]
+		if err != nil {
+			return nil, nil, fmt.Errorf("body ends after %d of %d bytes: %w", len(whole), n, err)
+		}
 	}
 	return whole, nil, nil
 }
@@ -80,16 +123,16 @@ func (p *Passage) readExactly(n int64) (whole []byte, rest io.Reader, err error)
 // readPatiently reads a body of unknown length until it ends, reaches limit,
 // or pauses: its sender may then be waiting for an answer to what it sent.
 func (p *Passage) readPatiently(limit int64) (whole []byte, rest io.Reader, err error) {
-	patience := p.g.Patience
-	if patience == 0 {
-		patience = time.Second
-	}
+	p.loan.m = p.g.Memory
 	src := newChunks(p.ctx, p.m.Body)
-	pause := time.NewTimer(patience)
+	pause := time.NewTimer(p.g.patience())
 	defer pause.Stop()
 	for int64(len(whole)) <= limit {
 		select {
-		case c := <-src.c:
+		case c, ok := <-src.c:
+			if !ok {
+				return nil, nil, context.Cause(p.ctx)
+			}
 			whole = append(whole, c.b...)
 			if c.err == io.EOF {
 				return nonNil(whole), nil, nil
@@ -97,7 +140,10 @@ func (p *Passage) readPatiently(limit int64) (whole []byte, rest io.Reader, err 
 			if c.err != nil {
 				return nil, nil, fmt.Errorf("body ends after %d bytes: %w", len(whole), c.err)
 			}
-			pause.Reset(patience)
+			if !p.loan.grow(p.ctx, int64(cap(whole)), p.g.patience()) {
+				return whole, src, nil
+			}
+			pause.Reset(p.g.patience())
 		case <-pause.C:
 			return whole, src, nil
 		}
@@ -121,14 +167,16 @@ type chunk struct {
 // chunks reads ahead by one chunk, so that its reader can stop waiting without
 // losing what comes. Its goroutine ends with the source or the call.
 type chunks struct {
-	c    chan chunk
+	ctx  context.Context
+	c    chan chunk // closed when no more will come
 	left []byte
 	err  error
 }
 
 func newChunks(ctx context.Context, r io.Reader) *chunks {
-	s := &chunks{c: make(chan chunk)}
+	s := &chunks{ctx: ctx, c: make(chan chunk)}
 	go func() {
+		defer close(s.c)
 		for {
 			b := make([]byte, 32<<10)
 			n, err := r.Read(b)
@@ -145,14 +193,22 @@ func newChunks(ctx context.Context, r io.Reader) *chunks {
 	return s
 }
 
-// Read implements io.Reader.
+// Read implements io.Reader. It ends with the call, also while the source does
+// not.
 func (s *chunks) Read(b []byte) (int, error) {
 	for len(s.left) == 0 {
 		if s.err != nil {
 			return 0, s.err
 		}
-		c := <-s.c
-		s.left, s.err = c.b, c.err
+		select {
+		case c, ok := <-s.c:
+			if !ok {
+				c.err = context.Cause(s.ctx)
+			}
+			s.left, s.err = c.b, c.err
+		case <-s.ctx.Done():
+			s.err = context.Cause(s.ctx)
+		}
 	}
 	n := copy(b, s.left)
 	s.left = s.left[n:]

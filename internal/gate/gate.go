@@ -37,14 +37,15 @@ type Gate struct {
 // rules is what calls are judged by. It is replaced as one, so that no call
 // sees one policy and the inspectors of another.
 type rules struct {
-	policy *policy.Policy
-	set    *inspect.Set
+	policy   *policy.Policy
+	set      *inspect.Set
+	harmless words
 }
 
 // Install puts a policy with its inspectors in force, for every call that is
 // opened from now on and for every window of those under way.
 func (g *Gate) Install(p *policy.Policy, set *inspect.Set, note string) error {
-	g.rules.Store(&rules{p, set})
+	g.rules.Store(&rules{policy: p, set: set})
 	return g.record(&call.Record{Kind: call.PolicySet, Time: time.Now().UTC(), Note: note,
 		Decision: &call.Decision{Policy: p.Digest()}})
 }
@@ -65,13 +66,13 @@ func (g *Gate) Open(ctx context.Context, c *call.Call, m *payload.Message) *Pass
 		c.ID = call.NewID(start)
 	}
 	if m == nil {
-		m = &payload.Message{}
+		m = &payload.Message{Host: c.Dest.Host}
 	}
-	p := &Passage{g: g, c: c, m: m, ctx: ctx, start: start, target: c.Op.Target, host: c.Dest.Host}
+	p := &Passage{g: g, c: c, m: m, ctx: ctx, start: start, shown: shown{c.Caller, c.Op.Method, c.Op.Target, c.Dest.Host}}
 	r := g.rules.Load()
 	p.decide(r)
 	if p.decided.Quarantine && !p.decided.Observed {
-		g.stopSession(c, &p.decided)
+		p.stopSession(&p.decided)
 		p.quarantined()
 	}
 	if err := p.recordDecided(); err != nil {

@@ -2,11 +2,13 @@ package gate
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -190,6 +192,43 @@ func TestNoSecretEntersTheRecord(t *testing.T) {
 		if err != nil || strings.Contains(string(b), token) {
 			t.Errorf("%s: the record holds the secret: %s %v", target, b, err)
 		}
+	}
+}
+
+func TestNothingThatAgentsSayOfThemselvesBringsASecretIntoTheRecord(t *testing.T) {
+	for name, put := range map[string]func(*call.Call){
+		"method":      func(c *call.Call) { c.Op.Method = token },
+		"session":     func(c *call.Call) { c.Caller.Session = call.SessionID("a " + token) },
+		"agent":       func(c *call.Call) { c.Caller.Agent.Value = "curl/" + token },
+		"tool":        func(c *call.Call) { c.Caller.Tool.Value = token },
+		"tool call":   func(c *call.Call) { c.Caller.ToolCall.Value = token },
+		"purpose":     func(c *call.Call) { c.Caller.Purpose.Value = "to send " + token },
+		"role":        func(c *call.Call) { c.Caller.Roles = []call.Attr{{Value: token}} },
+		"provenance":  func(c *call.Call) { c.Caller.Provenance = []call.Source{{Source: token}} },
+		"tunnel":      func(c *call.Call) { c.Dest.Host, c.Op.Target = token, token+":443" },
+		"in base64":   func(c *call.Call) { c.Caller.Purpose.Value = base64.StdEncoding.EncodeToString([]byte(token)) },
+		"quarantined": func(c *call.Call) { c.Caller.Session = token },
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, log := newGate(t, strings.Replace(rulesText, "verdict: block}", "verdict: block, quarantine: true}", 1), inspectors(t))
+			c, m := request(t, "GET", "https://ok.example/x", nil, 0)
+			if put(c); name == "tunnel" {
+				m = nil
+			}
+			who := c.Caller
+			p := g.Open(t.Context(), c, m)
+			p.Close(call.Outcome{})
+			if p.Verdict != call.Block || len(p.Findings) == 0 {
+				t.Errorf("%+v", p.Decision)
+			}
+			b, err := json.Marshal(log.rs)
+			if err != nil || strings.Contains(string(b), token) {
+				t.Errorf("the record holds the secret: %s %v", b, err)
+			}
+			if !reflect.DeepEqual(who, c.Caller) {
+				t.Error("the caller of the call itself was changed")
+			}
+		})
 	}
 }
 
@@ -404,23 +443,66 @@ func TestPolicyTestsDecideThroughTheGate(t *testing.T) {
 	}
 }
 
-func TestBodiesWaitForMemory(t *testing.T) {
-	g, _ := newGate(t, rulesText, inspectors(t))
-	g.Memory = NewMemory(1000)
-	open := func(ctx context.Context) *Passage {
-		r, n := text(t, strings.Repeat(" ", 600))
+func TestBodiesTakeMemoryAsTheyArrive(t *testing.T) {
+	g, log := newGate(t, rulesText, inspectors(t))
+	g.Memory, g.Patience = NewMemory(400_000), 20*time.Millisecond
+	open := func(r io.Reader, n int64) *Passage {
 		c, m := request(t, "POST", "https://ok.example/", r, n)
-		return g.Open(ctx, c, m)
+		return g.Open(t.Context(), c, m)
 	}
-	first := open(t.Context())
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if p := open(ctx); p.Rule != call.RuleFault {
-		t.Errorf("a second body found memory: %+v", p.Decision)
+	// clients that announce much and send little cost nobody anything
+	var pipes []*io.PipeWriter
+	for range 20 {
+		r, w := io.Pipe()
+		pipes = append(pipes, w)
+		go open(r, 300_000)
+		w.Write([]byte("a"))
 	}
+	large := filler(300_000)
+	first := open(strings.NewReader(large), int64(len(large)))
+	if first.Verdict != call.Allow || len(first.Uninspected) > 0 {
+		t.Errorf("%+v", first.Decision)
+	}
+	// one that finds no memory is read in windows, secrets and all
+	second := open(strings.NewReader(large+" "+token), int64(len(large)+41))
+	var stopped *Stopped
+	if _, err := io.ReadAll(second.m.Body); len(second.Uninspected) != 1 || !errors.As(err, &stopped) {
+		t.Errorf("%+v, %v", second.Decision, err)
+	}
+	second.Close(call.Outcome{})
 	first.Close(call.Outcome{})
-	if p := open(t.Context()); p.Verdict != call.Allow {
-		t.Errorf("memory was not given back: %+v", p.Decision)
+	third := open(strings.NewReader(large), int64(len(large)))
+	if third.Close(call.Outcome{}); len(third.Uninspected) > 0 {
+		t.Errorf("memory was not given back: %+v", third.Decision)
+	}
+	for _, w := range pipes {
+		w.Close()
+	}
+	if got := len(log.of(call.Closed)); got != 3 {
+		t.Errorf("%d closed records", got)
+	}
+}
+
+func TestClientThatGoesWithinABodyEndsTheCall(t *testing.T) {
+	for _, n := range []int64{-1, 1000} {
+		g, _ := newGate(t, rulesText, inspectors(t))
+		g.Patience = 10 * time.Millisecond
+		ctx, cancel := context.WithCancel(t.Context())
+		r, w := io.Pipe()
+		c, m := request(t, "POST", "https://ok.example/", r, n)
+		go func() {
+			w.Write([]byte("abc"))
+			cancel()
+			time.Sleep(50 * time.Millisecond)
+			w.CloseWithError(io.ErrUnexpectedEOF)
+		}()
+		p := g.Open(ctx, c, m)
+		if p.Verdict == call.Allow {
+			if _, err := io.ReadAll(m.Body); err == nil {
+				t.Error("a body that broke off ended well")
+			}
+		}
+		p.Close(call.Outcome{})
 	}
 }
 

@@ -18,6 +18,9 @@ import (
 // absolute; header holds end-to-end fields only and is edited in place. The
 // error says what is wrong with the URL.
 func HTTP(method string, u *url.URL, header http.Header, body io.Reader, length int64) (*call.Call, *payload.Message, error) {
+	if !isToken(method) {
+		return nil, nil, fmt.Errorf("method %.40q is not a token (RFC 9110) of at most %d characters", method, methodMax)
+	}
 	if u.User != nil {
 		return nil, nil, fmt.Errorf("url %q: user information is not allowed in a target", u.Redacted())
 	}
@@ -34,6 +37,19 @@ func HTTP(method string, u *url.URL, header http.Header, body io.Reader, length 
 		c.Op.Protocol, m.Endless = "grpc", true
 	}
 	return c, m, nil
+}
+
+// methodMax bounds a method in bytes; registered ones have 17 at most.
+const methodMax = 64
+
+func isToken(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
+			return false
+		}
+	}
+	return s != "" && len(s) <= methodMax
 }
 
 func targetPath(u *url.URL) string {

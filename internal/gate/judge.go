@@ -39,7 +39,7 @@ func Judge(build func(*policy.Policy) (*inspect.Set, error)) policy.Judge {
 // Dry returns a gate that decides by p and records nothing.
 func Dry(p *policy.Policy, set *inspect.Set) *Gate {
 	g := &Gate{Sessions: &session.Table{}, Log: nowhere{}}
-	g.rules.Store(&rules{p, set})
+	g.rules.Store(&rules{policy: p, set: set})
 	return g
 }
 

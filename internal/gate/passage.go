@@ -33,13 +33,13 @@ type Passage struct {
 	changed bool          // decided differs from what the decided record says
 	stopped *Stopped
 
-	target, host string // as they may stand in the record
-	inspect      time.Duration
-	late         bool // the decided record could not be written
-	done         bool
-	body         *body
-	release      func() // gives memory back
-	whole        []byte
+	shown   shown // in the record
+	inspect time.Duration
+	late    bool // the decided record could not be written
+	done    bool
+	body    *body
+	loan    loan
+	whole   []byte
 }
 
 // A Stopped is the error of a Body or Frame that policy refused under way.
@@ -67,7 +67,12 @@ func (p *Passage) decide(r *rules) {
 		*d = call.Decision{Verdict: call.Block, Rule: call.RuleQuarantine, Code: "quarantined", Policy: d.Policy,
 			Reason: "This session is quarantined and cannot make calls: " + why}
 	}
-	if why != "" || r.policy.Head(p.c, d) {
+	final := why != "" || r.policy.Head(p.c, d)
+	p.inspectSaid(r)
+	if d.Rule == call.RuleFault {
+		return
+	}
+	if final {
 		p.readHead(r)
 		return
 	}
@@ -103,10 +108,10 @@ func (p *Passage) find(r *rules, content *payload.Content, wants func(string) bo
 	p.decided.Findings = append(p.decided.Findings, found...)
 	p.decided.Uninspected = append(p.decided.Uninspected, content.Uninspected...)
 	if len(found) > 0 {
-		p.target, p.host = content.Redacted(p.target, p.host, found)
+		p.show(content, found)
 	}
 	if err != nil {
-		p.target = "[unread]" // it may hold what the failed inspector would have found
+		p.shown.target = "[unread]" // it may hold what the failed inspector would have found
 		p.fault("inspect the request", err)
 		return false
 	}
@@ -250,7 +255,7 @@ func (p *Passage) Prohibited(r *forward.Refused) call.Decision {
 	defer p.mu.Unlock()
 	d := &p.decided
 	d.Verdict, d.Rule, d.Code, d.Observed = call.Block, r.Rule, "destination_ip_prohibited", false
-	d.Reason = fmt.Sprintf("%s resolves to an address that may not be reached from here (%s).", p.host, r.Why)
+	d.Reason = fmt.Sprintf("%s resolves to an address that may not be reached from here (%s).", p.shown.host, r.Why)
 	p.changed = true
 	p.Decision = *d
 	return *d
@@ -276,9 +281,7 @@ func (p *Passage) Close(o call.Outcome) error {
 		return nil
 	}
 	p.done = true
-	if p.release != nil {
-		p.release()
-	}
+	p.loan.repay()
 	r := p.closed(o)
 	if p.late {
 		return p.g.late.add(p.g, story{p.decidedRecord(), r})

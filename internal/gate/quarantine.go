@@ -8,11 +8,12 @@ import (
 )
 
 // stopSession quarantines the session of a call, as a rule demands.
-func (g *Gate) stopSession(c *call.Call, d *call.Decision) {
+func (p *Passage) stopSession(d *call.Decision) {
+	g, c := p.g, p.c
 	if err := g.Sessions.Quarantine(&c.Caller, d.Reason); err != nil {
 		g.warn("quarantine", err)
 	}
-	err := g.record(&call.Record{Kind: call.Quarantined, ID: c.ID, Time: time.Now().UTC(), Session: c.Caller.Session,
+	err := g.record(&call.Record{Kind: call.Quarantined, ID: c.ID, Time: time.Now().UTC(), Session: p.shown.caller.Session,
 		Note: "quarantined by rule " + d.Rule, Decision: &call.Decision{Verdict: call.Block, Rule: d.Rule, At: d.At, Reason: d.Reason}})
 	if err != nil {
 		g.warn("quarantine", err)

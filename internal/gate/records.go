@@ -25,9 +25,9 @@ func (p *Passage) decidedRecord() *call.Record {
 	c, d := p.c, recorded(p.decided)
 	return &call.Record{
 		Kind: call.Decided, ID: c.ID, Parent: c.Parent, Time: c.Time.UTC(), Took: time.Since(p.start), Inspect: p.inspect,
-		Listener: c.Listener, Grade: c.Grade, Caller: c.Caller,
-		Scheme: c.Dest.Scheme, Host: p.host, Port: c.Dest.Port, Category: c.Dest.Category, Trust: c.Dest.Trust,
-		Protocol: c.Op.Protocol, Method: c.Op.Method, Target: p.target, Size: c.Sent,
+		Listener: c.Listener, Grade: c.Grade, Caller: p.shown.caller,
+		Scheme: c.Dest.Scheme, Host: p.shown.host, Port: c.Dest.Port, Category: c.Dest.Category, Trust: c.Dest.Trust,
+		Protocol: c.Op.Protocol, Method: p.shown.method, Target: p.shown.target, Size: c.Sent,
 		Decision: &d, Durable: d.Verdict == call.Hold || d.Irreversible,
 	}
 }
@@ -37,7 +37,7 @@ func (p *Passage) decidedRecord() *call.Record {
 func (p *Passage) closed(o call.Outcome) *call.Record {
 	r := &call.Record{
 		Kind: call.Closed, ID: p.c.ID, Time: time.Now().UTC(), Took: time.Since(p.start),
-		Session: p.c.Caller.Session, Outcome: &o,
+		Session: p.shown.caller.Session, Outcome: &o,
 	}
 	if p.body != nil {
 		o.Sent, r.Body = p.body.sum()

@@ -17,7 +17,7 @@ const findingsMax = 256
 func (p *Passage) openStream(r *rules, rest io.Reader, head []byte) {
 	why := "has no end"
 	if !p.m.Endless {
-		why = fmt.Sprintf("is over %d bytes or pauses", p.bodyLimit())
+		why = fmt.Sprintf("is over %d bytes, pauses, or found no memory", p.bodyLimit())
 	}
 	p.decided.Uninspected = append(p.decided.Uninspected,
 		call.Uninspected{Part: "body", Reason: "body " + why + ": read in windows", Windowed: true})
@@ -174,7 +174,7 @@ func (p *Passage) stopLocked(d call.Decision) error {
 	p.changed = true
 	p.stopped = &Stopped{Decision: d}
 	if d.Quarantine {
-		p.g.stopSession(p.c, &d)
+		p.stopSession(&d)
 	}
 	return p.stopped
 }

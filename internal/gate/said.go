@@ -1,0 +1,116 @@
+package gate
+
+import (
+	"strings"
+	"sync"
+
+	"outvet/call"
+	"outvet/internal/payload"
+)
+
+// A shown is what the record shows of a call besides its payload, and what agents
+// choose: without what was found in it.
+type shown struct {
+	caller               call.Caller
+	method, target, host string
+}
+
+// saidMin is the length in bytes from which a word can hold a secret.
+const saidMin = 12
+
+// inspectSaid looks into what the client says of itself and of the call outside
+// the payload. What is found there counts like any finding, and is not shown.
+func (p *Passage) inspectSaid(r *rules) {
+	if !r.set.Wanted(everything) {
+		return
+	}
+	who := &p.shown.caller
+	session, parent := string(who.Session), string(who.Parent)
+	for _, said := range []struct {
+		part string
+		text *string
+	}{
+		{"method", &p.shown.method},
+		{"caller/session", &session}, {"caller/parent", &parent}, {"caller/type", &who.Type.Value},
+		{"caller/principal", &who.Principal.Value}, {"caller/agent", &who.Agent.Value}, {"caller/tool", &who.Tool.Value},
+		{"caller/tool_call", &who.ToolCall.Value}, {"caller/process", &who.Process.Value}, {"caller/purpose", &who.Purpose.Value},
+	} {
+		p.inspectWord(r, said.part, said.text)
+	}
+	who.Session, who.Parent = call.SessionID(session), call.SessionID(parent)
+	p.inspectLists(r)
+}
+
+// inspectLists does the same for roles and provenance, which are the call's own
+// lists and so are copied before they change.
+func (p *Passage) inspectLists(r *rules) {
+	who := &p.shown.caller
+	who.Roles = append([]call.Attr(nil), who.Roles...)
+	for i := range who.Roles {
+		p.inspectWord(r, "caller/roles", &who.Roles[i].Value)
+	}
+	who.Provenance = append([]call.Source(nil), who.Provenance...)
+	for i := range who.Provenance {
+		p.inspectWord(r, "caller/provenance", &who.Provenance[i].Source)
+		p.inspectWord(r, "caller/provenance", &who.Provenance[i].Trust)
+	}
+}
+
+func (p *Passage) inspectWord(r *rules, part string, text *string) {
+	if len(*text) < saidMin || r.harmless.has(*text) {
+		return
+	}
+	content := payload.DecodeText(part, []byte(*text), p.g.Limits)
+	defer content.Release()
+	found, err := r.set.Run(p.ctx, p.c, content, everything)
+	switch {
+	case err != nil:
+		*text = "[unread]"
+		p.fault("inspect the request", err)
+	case len(found) > 0:
+		p.decided.Findings = append(p.decided.Findings, found...)
+		*text = "[" + found[0].Kind + "]"
+	default:
+		r.harmless.add(*text)
+	}
+}
+
+// show masks what was found in target and host. A target that is no path, as
+// that of a tunnel, repeats the host.
+func (p *Passage) show(content *payload.Content, found []call.Finding) {
+	s := &p.shown
+	host := s.host
+	if p.m.Target == "" {
+		_, s.host = content.Redacted("", host, found)
+		s.target = strings.ReplaceAll(s.target, host, s.host)
+		return
+	}
+	s.target, s.host = content.Redacted(s.target, host, found)
+}
+
+// words remembers texts in which nothing was found: agents, methods and sessions
+// come again with every call. The zero value is ready.
+type words struct {
+	// mu guards known.
+	mu    sync.RWMutex
+	known map[string]struct{}
+}
+
+// wordsMax bounds the memory; whoever floods it pays with inspections.
+const wordsMax = 4096
+
+func (w *words) has(s string) bool {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	_, ok := w.known[s]
+	return ok
+}
+
+func (w *words) add(s string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.known == nil || len(w.known) >= wordsMax {
+		w.known = map[string]struct{}{}
+	}
+	w.known[strings.Clone(s)] = struct{}{}
+}
