@@ -57,7 +57,7 @@
 // A text is read three times, each time much less of it.
 //
 //  1. filter.go: at every second position the three bytes, folded to one case,
-//     are looked up in a bitmap of 8 KiB. Those of each literal that are rarest
+//     are looked up in a bitmap of 32 KiB. Those of each literal that are rarest
 //     in ordinary text (trigrams.bin) stand for it.
 //  2. dfa.go: where a literal stands, the DFA of "literal and rest" of each of
 //     its patterns runs until it dies, which on harmless text it does after a

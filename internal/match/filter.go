@@ -12,8 +12,8 @@ import (
 // text is looked at, so two neighbouring trigrams stand for each literal; a
 // literal of two or three bytes borrows the bytes that can stand beside it.
 type filter struct {
-	bits    [1 << (hashBits - 6)]uint64 // 8 KiB: stays in the first-level cache
-	slots   []slot                      // open addressing by trigram
+	bits    [1 << (filterBits - 6)]uint64 // 32 KiB: stays in the caches next to the processor
+	slots   []slot                        // open addressing by trigram
 	entries []entry
 	folded  []string // by literal
 }
@@ -29,9 +29,10 @@ type entry struct {
 }
 
 const (
-	hashBits = 16
-	hashMul  = 0x9E3779B1
-	foldBits = 0x202020
+	hashBits   = 16 // of trigrams.bin
+	filterBits = 18 // few enough trigrams share one: each that does costs a misprediction
+	hashMul    = 0x9E3779B1
+	foldBits   = 0x202020
 )
 
 func trigram(a, b, c byte) uint32 {
@@ -41,6 +42,8 @@ func trigram(a, b, c byte) uint32 {
 func trigramOf(s string) uint32 { return trigram(s[0], s[1], s[2]) }
 
 func hash(g uint32) uint32 { return g * hashMul >> (32 - hashBits) }
+
+func filterHash(g uint32) uint32 { return g * hashMul >> (32 - filterBits) }
 
 // A load collects the entries of a filter that is being built.
 type load map[uint32][]entry
@@ -71,7 +74,7 @@ func (f *filter) build(m *Matcher) {
 	}
 	f.slots = make([]slot, size)
 	for g, es := range l {
-		h := hash(g)
+		h := filterHash(g)
 		f.bits[h>>6] |= 1 << (h & 63)
 		from := len(f.entries)
 		f.entries = append(f.entries, es...)
@@ -183,7 +186,7 @@ func (f *filter) block(p *[16]byte) uint64 {
 
 // bit returns a word whose lowest bit tells whether g may stand for a literal.
 func (f *filter) bit(g uint32) uint64 {
-	h := hash(g)
+	h := filterHash(g)
 	return f.bits[h>>6] >> (h & 63)
 }
 
