@@ -87,7 +87,7 @@ func runOf(r *rand.Rand) []byte {
 func TestSieveLosesNothing(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	n, layers := 60000, 0
-	if testing.Short() {
+	if testing.Short() || raceEnabled {
 		n /= 10
 	}
 	for range n {
