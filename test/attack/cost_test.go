@@ -230,7 +230,7 @@ var burdens = []burden{
 
 // costly are burdens that are known to cost too much, tried only with -full.
 var costly = map[string]string{
-	"k8s":                 "each manifest in a text is read to the end of the text: quadratic in time and memory",
+	"k8s":                 "each finding in a layer decodes the whole layer again: quadratic in time and memory",
 	"stored gzip in gzip": "each layer is tried from each magic in it, until the limit of decoded text",
 }
 

@@ -60,6 +60,9 @@ func pictures(t *testing.T) map[string][]byte {
 }
 
 func TestPicturesPass(t *testing.T) {
+	if raceEnabled {
+		t.Skip("drawing takes too long under the race detector")
+	}
 	g := newGate(t, "balanced")
 	for name, b := range pictures(t) {
 		m := models[0]
