@@ -83,6 +83,17 @@ func (g *Gate) Open(ctx context.Context, c *call.Call, m *payload.Message) *Pass
 	return p
 }
 
+// Foresee returns the verdict that c would get by its head alone, if none of its
+// payload spoke against it. It decides nothing and records nothing: a listener
+// asks it what is worth waiting for, before it knows what a client wants.
+func (g *Gate) Foresee(c call.Call) call.Verdict {
+	var d call.Decision
+	if g.rules.Load().policy.Head(&c, &d); d.Observed {
+		return call.Allow
+	}
+	return d.Verdict
+}
+
 // fault makes the decision that our machinery, not the policy, said no.
 func (p *Passage) fault(what string, err error) {
 	p.g.warn("could not "+what, err)

@@ -38,6 +38,9 @@ func (p *Passage) inspectSaid(r *rules) {
 		p.inspectWord(r, said.part, said.text)
 	}
 	who.Session, who.Parent = call.SessionID(session), call.SessionID(parent)
+	if p.m.Target == "" {
+		p.inspectWord(r, "target", &p.shown.target) // the name of a tool, not a path
+	}
 	p.inspectLists(r)
 }
 

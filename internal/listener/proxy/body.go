@@ -1,7 +1,10 @@
 package proxy
 
 import (
+	"context"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -24,6 +27,7 @@ type body struct {
 	begin  *[]byte
 	any    bool // something was read
 	end    bool // nothing is left
+	err    error
 	expect bool // the client waits for 100 (Continue) before it sends
 }
 
@@ -53,7 +57,22 @@ func (b *body) Read(p []byte) (int, error) {
 		*b.begin = append(*b.begin, p[:min(n, headBody-len(*b.begin))]...)
 	}
 	b.end = b.end || err == io.EOF
+	if err != nil && err != io.EOF && b.err == nil {
+		b.err = err
+	}
 	return n, err
+}
+
+// broken says what is wrong with the body itself, "" if nothing is known.
+func (b *body) broken() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var network net.Error
+	switch {
+	case b.err == nil, errors.As(b.err, &network), errors.Is(b.err, io.ErrUnexpectedEOF), errors.Is(b.err, context.Canceled):
+		return ""
+	}
+	return "the body of the request is malformed: " + ascii(b.err.Error(), 100)
 }
 
 // Close implements io.Closer.

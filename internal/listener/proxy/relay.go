@@ -49,6 +49,9 @@ type relay struct {
 	out    call.Outcome
 }
 
+// spokeLate says that what was taken for a raw connection is none.
+const spokeLate = "the client spoke late: what it sends is judged request by request"
+
 // Who speaks first on a silent connection.
 const (
 	serverFirst = 1
@@ -80,7 +83,7 @@ func (r *relay) run() {
 	var stopped *gate.Stopped
 	switch {
 	case r.next != kindRaw:
-		r.out.Error = "the client spoke first: what it sends is judged request by request"
+		r.out.Error = spokeLate
 	case errors.As(upErr, &stopped):
 		r.out.Error = stopped.Error()
 	case upErr != nil && err != nil:

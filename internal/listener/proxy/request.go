@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
@@ -73,11 +74,15 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, t *tunnel) {
 		return
 	}
 	x.open()
-	if x.p.Verdict != call.Allow {
+	switch why := x.body.broken(); {
+	case x.p.Rule == call.RuleFault && why != "":
+		x.out.Error = why
+		x.fail(*malformed(why))
+	case x.p.Verdict != call.Allow:
 		x.refuse(&x.p.Decision)
-		return
+	default:
+		x.carry()
 	}
-	x.carry()
 }
 
 // describe makes the request a call, or says what is wrong with it.
@@ -102,6 +107,9 @@ func (x *exchange) describe() *answer.Problem {
 	has := x.body.take(r, &x.s.beginnings)   // it needs to see Expect
 	if strings.Contains(r.RequestURI, "#") { // servers differ in what they take for the path
 		return malformed("a request target has no fragment")
+	}
+	if i := strings.IndexFunc(r.RequestURI, func(c rune) bool { return c <= ' ' || c >= 0x7f }); i >= 0 {
+		return malformed("the target of the request holds a byte at " + strconv.Itoa(i) + " that must be percent-encoded")
 	}
 	hopByHop(r.Header, r.ProtoMajor == 2)
 	answer.Strip(r.Header)

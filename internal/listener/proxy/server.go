@@ -23,6 +23,7 @@ const (
 	idleTime   = 5 * time.Minute
 	helloTime  = 30 * time.Second // of a TLS handshake
 	peekTime   = 250 * time.Millisecond
+	breakTime  = 5 * time.Second // for calls to end once their connections are closed
 	bufferSize = 32 << 10
 )
 
@@ -146,7 +147,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 		s.breakOff()
-		<-s.over
+		select {
+		case <-s.over:
+		case <-time.After(breakTime):
+		}
 	}
 	return err
 }

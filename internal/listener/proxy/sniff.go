@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"strings"
@@ -62,14 +63,17 @@ func classify(b []byte) kind {
 	if b[0] == 0x16 { // the content type of a handshake record
 		return kindTLS
 	}
+	if bytes.HasPrefix(b, []byte("SSH-")) {
+		return kindRaw
+	}
+	if b[0] == '\r' || b[0] == '\n' {
+		return kindHTTP // servers skip empty lines before a request (RFC 9112, 2.2); ours refuses them
+	}
 	for i, c := range b[:min(len(b), sniffMax)] {
 		switch {
 		case c == ' ' && i > 0:
 			return kindHTTP
-		case c < 'A' || c > 'Z' && c < 'a' || c > 'z':
-			if c == '-' && i > 0 && !strings.HasPrefix(string(b), "SSH-") {
-				continue
-			}
+		case !tokenByte(c):
 			return kindRaw
 		}
 	}
@@ -77,4 +81,9 @@ func classify(b []byte) kind {
 		return kindRaw
 	}
 	return kindMore
+}
+
+// tokenByte reports whether c may stand in a method (RFC 9110, 5.6.2).
+func tokenByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
 }

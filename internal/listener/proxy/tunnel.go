@@ -51,7 +51,7 @@ func tunnelOf(c net.Conn) *tunnel {
 // connect answers a CONNECT and serves what comes through it.
 func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	host, port, ok := authority(r.Host)
-	if !ok {
+	if !ok || strings.Contains(r.RequestURI, "@") {
 		p := malformed("CONNECT " + r.Host + " does not name a host and a port")
 		s.say(w, r, answer.Fault(r, nil, *p, nil), false).close()
 		return
@@ -100,7 +100,11 @@ func authority(s string) (host string, port uint16, ok bool) {
 // serve finds out what the tunnel is for. It returns once somebody else serves
 // it or it is closed.
 func (t *tunnel) serve() {
-	k := t.sniff(time.Now().Add(t.s.Peek), func() bool { return false })
+	never := func() bool { return false }
+	k := t.sniff(time.Now().Add(t.s.Peek), never)
+	if k == kindSilent && t.s.Gate.Foresee(*t.call("tcp", "connect")) != call.Allow {
+		k = t.sniff(time.Now().Add(helloTime), never) // it is slow, or means what is not allowed
+	}
 	if k == kindRaw || k == kindSilent {
 		k = t.relay(k == kindSilent)
 	}
