@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"slices"
 	"strings"
 	"sync"
 
@@ -81,6 +82,10 @@ func (p *Passage) inspectWord(r *rules, part string, text *string) {
 // show masks what was found in target and host. A target that is no path, as
 // that of a tunnel, repeats the host.
 func (p *Passage) show(content *payload.Content, found []call.Finding) {
+	found = slices.DeleteFunc(slices.Clone(found), func(f call.Finding) bool { return !inHead(f.Part) })
+	if len(found) == 0 {
+		return
+	}
 	s := &p.shown
 	host := s.host
 	if p.m.Target == "" {
@@ -89,6 +94,12 @@ func (p *Passage) show(content *payload.Content, found []call.Finding) {
 		return
 	}
 	s.target, s.host = content.Redacted(s.target, host, found)
+}
+
+// inHead reports whether a part, or the first field of a joined one, stands in
+// host, path or query. A secret whose pieces stand in head and body begins there.
+func inHead(part string) bool {
+	return strings.HasPrefix(part, "host") || strings.HasPrefix(part, "path") || strings.HasPrefix(part, "query")
 }
 
 // words remembers texts in which nothing was found: agents, methods and sessions
