@@ -94,6 +94,7 @@ keeps a signed record that an outsider can verify.`,
 func noArgs(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		hints := []string{"see " + c.CommandPath() + " --help"}
+		c.SuggestionsMinimumDistance = 2
 		if s := c.SuggestionsFor(args[0]); len(s) > 0 {
 			hints = []string{"did you mean " + strings.Join(s, " or ") + "?"}
 		}

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 
 	"outvet/call"
 )
@@ -26,6 +27,9 @@ type TestResult struct {
 type test struct {
 	doc  *testDoc
 	want call.Verdict
+	// depth is how many layers it is about: those inside its own may tighten
+	// what it holds.
+	depth int
 }
 
 // tests returns the tests of a layer. Those of an included preset are about the
@@ -42,7 +46,7 @@ func (b *builder) tests(docs []*document, preset bool, layers []*layer) []test {
 				continue
 			}
 			b.checkTest(t, layers)
-			out = append(out, test{t, verdictOf(t.want)})
+			out = append(out, test{t, verdictOf(t.want), len(layers)})
 		}
 	}
 	return out
@@ -69,9 +73,19 @@ func (b *builder) checkTest(t *testDoc, layers []*layer) {
 func (p *Policy) Test(ctx context.Context, judge Judge) []TestResult {
 	out := make([]TestResult, len(p.tests))
 	for i, t := range p.tests {
-		out[i] = p.test(ctx, judge, t)
+		out[i] = p.upTo(t.depth).test(ctx, judge, t)
 	}
 	return out
+}
+
+// upTo returns the policy of the outermost n layers.
+func (p *Policy) upTo(n int) *Policy {
+	if n >= len(p.layers) {
+		return p
+	}
+	outer := *p
+	outer.layers, outer.pool = p.layers[:n], &sync.Pool{}
+	return &outer
 }
 
 func (p *Policy) test(ctx context.Context, judge Judge, t test) TestResult {
