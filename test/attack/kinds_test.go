@@ -85,6 +85,3 @@ var kinds = []kind{
 	{"known", known},
 	{"stripe", stripeKey},
 }
-
-// innocent is what all places and encodings must let pass.
-var innocent = kind{"innocent", "the quick brown fox jumps over 13 lazy dogs"}

@@ -184,7 +184,7 @@ func TestOutputIsForMachinesToo(t *testing.T) {
 		}
 		hold(t, "json/"+strings.Join(strings.Fields(strings.NewReplacer(dir, "", policy, "", id, "").Replace(line)), " "), ok, "exit %d, not JSON: %q %s", code, out, errs)
 		_, plain, _ := outvet(t, args[:len(args)-1]...)
-		if strings.ContainsAny(plain, "\x1b\x9b") || strings.Contains(plain, "\u202e") {
+		if strings.ContainsRune(plain, 0x1b) || strings.ContainsRune(plain, 0x9b) || strings.Contains(plain, "\u202e") {
 			t.Errorf("%s prints what moves the terminal: %q", line, plain)
 		}
 	}

@@ -2,6 +2,7 @@ package siege
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -222,7 +223,7 @@ func TestTunnelsDoNotHideWhereARequestGoes(t *testing.T) {
 
 // tunnelH2 asks over HTTP/2 for another host than that of the tunnel.
 func tunnelH2(t *testing.T, s *served) {
-	tr := &http.Transport{ForceAttemptHTTP2: true, DialTLS: func(_, _ string) (net.Conn, error) {
+	tr := &http.Transport{ForceAttemptHTTP2: true, DialTLSContext: func(_ context.Context, _, _ string) (net.Conn, error) {
 		return s.secure("ok.example:443", &tls.Config{ServerName: "ok.example", NextProtos: []string{"h2"}})
 	}}
 	defer tr.CloseIdleConnections()
