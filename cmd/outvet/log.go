@@ -86,14 +86,25 @@ func search(c *cobra.Command, s state, expr filter.Expr, limit int, asJSON bool)
 	return table.Flush()
 }
 
-// A joinedCall is one call as --json prints it: the decided record, and what the
-// closed one adds.
+// A joinedCall is one call as --json prints it: the decided record, the last
+// word on it, the outcome, and the closed record as it stands in the log.
 type joinedCall struct {
 	*call.Record
-	Closed *call.Record `json:"closed,omitempty"`
+	Verdict call.Verdict  `json:"verdict"`
+	Rule    string        `json:"rule"`
+	Reason  string        `json:"reason"`
+	Outcome *call.Outcome `json:"outcome,omitempty"`
+	Closed  *call.Record  `json:"closed,omitempty"`
 }
 
-func joined(c record.Call) joinedCall { return joinedCall{c.Decided, c.Closed} }
+func joined(c record.Call) joinedCall {
+	d := decision(c)
+	j := joinedCall{Record: c.Decided, Verdict: d.Verdict, Rule: d.Rule, Reason: d.Reason, Closed: c.Closed}
+	if c.Closed != nil {
+		j.Outcome = c.Closed.Outcome
+	}
+	return j
+}
 
 const callHeading = "TIME\tID\tVERDICT\tSESSION\tCALL\tUP\tSTATUS\tRULE"
 
