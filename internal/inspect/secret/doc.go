@@ -39,7 +39,9 @@
 // Known, of its plain value whatever encoding it was found in.
 //
 // Findings are in the order of the text. Of rules that overlap the one that
-// knows more wins: known value, shape, name and shape, name, position. A value
+// knows more wins: known value, shape, name and shape, weak shape (Bearer …),
+// name, position: what is known to be the key of one issuer is never taken for a
+// bearer of any. A value
 // that payload shows twice, in a join or as text and as JSON, is one finding. In other
 // layers (an escaped stretch with a plain token in it) both sights are
 // reported: which of them covers the other cannot be told here. More than
@@ -76,6 +78,7 @@
 //	check      a function that must agree and may cut the value (checkNamed lists them)
 //	proof      a function that, if it agrees, makes the score 1 and before and after not matter
 //	near       words of which one must stand within 1,024 bytes before, 256 behind, or in the path
+//	weak       the shape is that of several issuers, so that rules of one win over it
 //	find       kubernetes: the match is a manifest whose values are looked for
 //	not        google-samples: not one of the keys that Google publishes
 //	home       hosts, at (positions beside the headers), self

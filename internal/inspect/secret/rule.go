@@ -36,6 +36,7 @@ type rule struct {
 	Proof    string   `yaml:"proof"`
 	Find     string   `yaml:"find"`
 	Near     []string `yaml:"near"`
+	Weak     bool     `yaml:"weak"`
 	Not      string   `yaml:"not"`
 	Home     home     `yaml:"home"`
 
@@ -59,6 +60,7 @@ type rank uint8
 const (
 	rankPosition rank = iota // it stands where credentials do
 	rankGeneric              // the name says so
+	rankWeak                 // it is written as credentials of any issuer are
 	rankNamed                // the name of an issuer and the shape of its tokens
 	rankShape                // the shape alone is enough
 	rankKnown                // the value itself is known
@@ -129,6 +131,8 @@ func (r *rule) prepare(cs classes) error {
 	switch {
 	case r.Generic != "":
 		r.rank = rankGeneric
+	case r.Weak:
+		r.rank = rankWeak
 	case len(r.Words) > 0:
 		r.rank = rankNamed
 	}
