@@ -137,6 +137,14 @@ func TestNamesAndValues(t *testing.T) {
 		{[]string{"body", "secretName: my-app-db-secret-1"}, ""},
 		{[]string{"body", "secret: my-app-db-credentials-1"}, ""},
 		{[]string{"body", "password: required|min:8"}, ""},
+		{[]string{"body", "PrivateKey:  testP256PrivateKey,"}, ""},
+		{[]string{"body", "PrivateKey: testEd25519PrivateKey,"}, ""},
+		{[]string{"body", "secret := keys.testP256Secret(a1)"}, ""},
+		{[]string{"body", "token = tls13Test.x509KeyPair2Token"}, ""},
+		{[]string{"body", "Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="}, ""},
+		{[]string{"body", "authorization = QWxhZGRpbjpvcGVuIHNlc2FtZQ=="}, ""},
+		{[]string{"body", "basic QWxhZGRpbjpPcGVuU2VzYW1l"}, ""},
+		{[]string{"body", "curl -u 'Aladdin:open sesame' http://x"}, ""},
 		{[]string{"body", `{"type": "password", "minLength": 8}`}, ""},
 	} {
 		p := fields(c.parts...)

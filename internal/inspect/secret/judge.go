@@ -247,6 +247,9 @@ func fitsGeneric(r *rule, m meaning, a assignment, v []byte) bool {
 		}
 		return looksPassword(v, a.quoted || a.data) || looksRandom(v)
 	}
+	if !a.quoted && !a.data && identifier(v) {
+		return false // PrivateKey: testP256PrivateKey
+	}
 	return r.Generic == "token" && looksRandom(v)
 }
 

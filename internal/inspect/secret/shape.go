@@ -96,6 +96,71 @@ func randomCase(b []byte) bool {
 	return humps*3 >= letters || c.digit*8 >= len(b)
 }
 
+// identifier reports whether b is what programs call a thing, with words in
+// camel case: testP256PrivateKey, keys.Ed25519Signer. Chance makes no words: of
+// random values with letters in both cases less than one in 1,000 looks so.
+func identifier(b []byte) bool {
+	from := 0
+	for i := 0; i <= len(b); i++ {
+		if i < len(b) && isWordByte(b[i]) && b[i] != '_' {
+			continue
+		}
+		if i < len(b) && b[i] != '_' && b[i] != '.' {
+			return false
+		}
+		if i > from && !isOneWord(b[from:i]) && !camelCase(b[from:i]) {
+			return false
+		}
+		from = i + 1
+	}
+	return true
+}
+
+// camelCase reports whether b is of words and at most two numbers. Four of five
+// letters stand in words that can be spoken, and these are not all short.
+func camelCase(b []byte) bool {
+	const short, long, numbers = 3, 5, 2
+	c := count(b)
+	if c.lower == 0 || c.upper == 0 || isDigit(b[0]) {
+		return false
+	}
+	inWords, longest, runs := 0, 0, 0
+	for i := 0; i < len(b); {
+		from := i
+		for i < len(b) && isDigit(b[i]) {
+			i++
+		}
+		if i > from {
+			runs++
+			continue
+		}
+		i++ // a word begins with a letter of any case and goes on in lower case
+		for i < len(b) && isLower(b[i]) {
+			i++
+		}
+		if i-from >= short && spoken(b[from:i]) {
+			inWords += i - from
+			longest = max(longest, i-from)
+		}
+	}
+	return runs <= numbers && longest >= long && inWords*5 >= (c.lower+c.upper)*4
+}
+
+// spoken reports whether the letters of b are a word by their sounds: it has a
+// vowel, and no four consonants in a row.
+func spoken(b []byte) bool {
+	vowels, run := 0, 0
+	for _, x := range b {
+		if inSet("aeiouy", lower(x)) {
+			vowels++
+			run = 0
+		} else if run++; run > 3 {
+			return false
+		}
+	}
+	return vowels > 0
+}
+
 // stuffed reports whether b holds a run that only somebody who hides or leaves
 // out a value writes: xxxxxx, ******, ......
 func stuffed(b []byte) bool {
@@ -120,6 +185,7 @@ var stops = [...]string{
 	"}}", "%(", "<", ">", "process.env", "environ", "getenv", "os.get", "config.", "settings.", "op://", "arn:aws",
 	"vault:", "ref+", "urn:uuid", "env:", "file:", "data:", "null", "undefined", "abcdefgh", "12345678910", "[redacted", "hunter1",
 	"notreal", "not-real", "fake-", "fake_", "mock", "sample",
+	"aladdin:open", "qwxhzgrpbjpvcgvu", "qwxhzgrpbjppcgvu", // the example of RFC 7617, and how it is sent
 }
 
 // stopped reports whether a value of a generic rule stands for another one.

@@ -1,0 +1,31 @@
+package secret
+
+import (
+	"math/rand/v2"
+	"testing"
+)
+
+func TestChanceMakesNoIdentifiers(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	const set, tries = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", 20_000
+	for _, n := range []int{16, 20, 32, 40} {
+		b := make([]byte, n)
+		taken := 0
+		for range tries {
+			for i := range b {
+				b[i] = set[r.IntN(len(set))]
+			}
+			if looksRandom(b) && identifier(b) {
+				taken++
+			}
+		}
+		if taken*1000 > tries {
+			t.Errorf("%d of %d random values of %d bytes are taken for names", taken, tries, n)
+		}
+	}
+	for _, s := range []string{"q8Zt3LmX0pRw7VbN", "f3a9b2c17d604e8895ab31cc02de77fa", "4f9d8a7c6b5e4d3c2b1a", "zk9pq2vx7bw4mt8r", "Zq7Kd0aWxsP4uJd0aPqx"} {
+		if identifier([]byte(s)) {
+			t.Errorf("%q is taken for a name", s)
+		}
+	}
+}
