@@ -32,6 +32,7 @@ type Gate struct {
 
 	rules atomic.Pointer[rules]
 	late  backlog
+	open  open
 }
 
 // rules is what calls are judged by. It is replaced as one, so that no call
@@ -43,9 +44,11 @@ type rules struct {
 }
 
 // Install puts a policy with its inspectors in force, for every call that is
-// opened from now on and for every window of those under way.
+// opened from now on and for every window of those under way. Calls under way
+// that it refuses by their head are stopped.
 func (g *Gate) Install(p *policy.Policy, set *inspect.Set, note string) error {
 	g.rules.Store(&rules{policy: p, set: set})
+	defer g.rejudge()
 	return g.record(&call.Record{Kind: call.PolicySet, Time: time.Now().UTC(), Note: note,
 		Decision: &call.Decision{Policy: p.Digest()}})
 }
@@ -73,13 +76,20 @@ func (g *Gate) Open(ctx context.Context, c *call.Call, m *payload.Message) *Pass
 	p.decide(r)
 	if p.decided.Quarantine && !p.decided.Observed {
 		p.stopSession(&p.decided)
-		p.quarantined()
+		p.seal()
 	}
 	if err := p.recordDecided(); err != nil {
 		p.fault("record the call", err)
 		p.late, p.changed = true, true
 	}
 	p.enforce()
+	p.live, p.cut = context.WithCancelCause(ctx)
+	if p.Verdict == call.Allow {
+		g.open.add(p)
+		if g.rules.Load() != r || g.Sessions.Stopped(&c.Caller) != "" {
+			p.rejudge() // something changed while this call was judged
+		}
+	}
 	return p
 }
 

@@ -25,6 +25,8 @@ type Passage struct {
 	c     *call.Call
 	m     *payload.Message
 	ctx   context.Context
+	live  context.Context         // ends with the call's right to go on
+	cut   context.CancelCauseFunc // of live
 	start time.Time
 
 	// mu guards what windows and frames change while the call is under way.
@@ -64,8 +66,7 @@ func (p *Passage) decide(r *rules) {
 	}
 	why := p.g.Sessions.Touch(&p.c.Caller, p.start)
 	if why != "" {
-		*d = call.Decision{Verdict: call.Block, Rule: call.RuleQuarantine, Code: "quarantined", Policy: d.Policy,
-			Reason: "This session is quarantined and cannot make calls: " + why}
+		*d = quarantined(why, d.Policy)
 	}
 	final := why != "" || r.policy.Head(p.c, d)
 	p.inspectSaid(r)
@@ -206,8 +207,13 @@ func redacts(edits []call.Edit) bool {
 	return slices.ContainsFunc(edits, func(e call.Edit) bool { return e.Kind == call.Redact })
 }
 
-// quarantined makes the call that stops its session a refused one.
-func (p *Passage) quarantined() {
+func quarantined(why, policy string) call.Decision {
+	return call.Decision{Verdict: call.Block, Rule: call.RuleQuarantine, Code: "quarantined", Policy: policy,
+		Reason: "This session is quarantined and cannot make calls: " + why}
+}
+
+// seal makes the call that stops its session a refused one.
+func (p *Passage) seal() {
 	if p.decided.Verdict != call.Block {
 		p.decided.Verdict = call.Block
 		p.decided.Code = "quarantined"
@@ -281,6 +287,8 @@ func (p *Passage) Close(o call.Outcome) error {
 		return nil
 	}
 	p.done = true
+	p.g.open.remove(p)
+	p.cut(nil)
 	p.loan.repay()
 	r := p.closed(o)
 	if p.late {

@@ -18,10 +18,12 @@ func (p *Passage) stopSession(d *call.Decision) {
 	if err != nil {
 		g.warn("quarantine", err)
 	}
+	go g.rejudge() // the other calls of the session; this one may be locked
 }
 
 // Quarantine stops a session by hand: by whom and why stands in the record.
 func (g *Gate) Quarantine(id call.SessionID, by, why string) error {
+	defer g.rejudge()
 	if err := g.Sessions.Stop(why, id); err != nil {
 		return err
 	}

@@ -167,12 +167,21 @@ func (p *Passage) stop(d call.Decision) error {
 }
 
 func (p *Passage) stopLocked(d call.Decision) error {
+	switch {
+	case p.stopped != nil:
+		return p.stopped
+	case p.done:
+		return errClosed
+	}
 	seen := p.decided.Findings
 	edits := p.decided.Edits
 	p.decided = d
 	p.decided.Findings, p.decided.Edits = seen, edits
 	p.changed = true
 	p.stopped = &Stopped{Decision: d}
+	if p.cut != nil {
+		p.cut(p.stopped)
+	}
 	if d.Quarantine {
 		p.stopSession(&d)
 	}

@@ -48,10 +48,22 @@ func (t *Table) Touch(who *call.Caller, now time.Time) (why string) {
 	}
 	s.Last = now
 	s.Calls++
-	if why = t.stopped[who.Session]; why == "" && who.Parent != "" {
-		why = t.stopped[who.Parent]
+	return t.why(who)
+}
+
+// Stopped reports why who may not call, or "". It counts as no call.
+func (t *Table) Stopped(who *call.Caller) (why string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.why(who)
+}
+
+// why is called under mu.
+func (t *Table) why(who *call.Caller) string {
+	if why := t.stopped[who.Session]; why != "" || who.Parent == "" {
+		return why
 	}
-	return why
+	return t.stopped[who.Parent]
 }
 
 // begin adds a session, forgetting the one idle the longest when there are too

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -70,6 +71,10 @@ func (r *relay) run() {
 	defer up.Close()
 	r.up = up
 	r.out.Address = netip.AddrPortFrom(addr, r.t.port).String()
+	defer context.AfterFunc(r.p.Context(), func() { // the call may not go on
+		up.Close()
+		r.t.Conn.Close()
+	})()
 	done := make(chan error, 1)
 	go func() { done <- r.upward() }()
 	err = r.downward()
@@ -86,6 +91,8 @@ func (r *relay) run() {
 		r.out.Error = spokeLate
 	case errors.As(upErr, &stopped):
 		r.out.Error = stopped.Error()
+	case r.p.Stopped() != nil:
+		r.out.Error = r.p.Stopped().Error()
 	case upErr != nil && err != nil:
 		r.out.Error = "the connection broke off"
 	}

@@ -1,0 +1,68 @@
+package gate
+
+import (
+	"context"
+	"sync"
+
+	"outvet/call"
+)
+
+// open is the calls that were let pass and are not over, so that a change of
+// policy or a quarantine reaches them.
+type open struct {
+	// mu guards calls.
+	mu    sync.Mutex
+	calls map[*Passage]struct{}
+}
+
+func (o *open) add(p *Passage) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.calls == nil {
+		o.calls = map[*Passage]struct{}{}
+	}
+	o.calls[p] = struct{}{}
+}
+
+func (o *open) remove(p *Passage) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.calls, p)
+}
+
+func (o *open) list() []*Passage {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	all := make([]*Passage, 0, len(o.calls))
+	for p := range o.calls {
+		all = append(all, p)
+	}
+	return all
+}
+
+// Context is the context in which the call is carried out: that of Open, ended
+// with a *Stopped as its cause when the call may not go on. A listener breaks
+// the call off when it ends.
+func (p *Passage) Context() context.Context { return p.live }
+
+// rejudge stops the open calls that may not go on.
+func (g *Gate) rejudge() {
+	for _, p := range g.open.list() {
+		p.rejudge()
+	}
+}
+
+// rejudge stops the call if its session is quarantined or the head of the policy
+// in force refuses it. What stands in its body is judged as it comes.
+func (p *Passage) rejudge() {
+	r := p.g.rules.Load()
+	c := *p.c
+	d := call.Decision{Policy: r.policy.Digest()}
+	switch why := p.g.Sessions.Stopped(&c.Caller); {
+	case why != "":
+		d = quarantined(why, d.Policy)
+	case !r.policy.Head(&c, &d) || d.Observed:
+		return
+	}
+	p.stop(d)
+}
