@@ -49,18 +49,6 @@ func quiet(t testing.TB, g *gate.Gate, r request) string {
 // alarms are those that are known to be false, with what raises them. A name is
 // that of what is sent and where to.
 var alarms = map[string]string{
-	"image of 5 MB to anthropic":           manyMagics,
-	"image of 5 MB to openai":              manyMagics,
-	"image of 5 MB to google":              manyMagics,
-	"image of 5 MB as it is":               manyMagics,
-	"photo jpeg, 1600×1200 as it is":       manyMagics,
-	"photo png, 800×600 as it is":          manyMagics,
-	"photo png, 1200×900 as it is":         manyMagics,
-	"photo png, 1200×900 to anthropic":     manyMagics,
-	"flat png, 1920×1080 as it is":         ratio,
-	"window png, 1920×1080 as it is":       ratio,
-	"window png, 2880×1800 as it is":       ratio,
-	"gradient png, 1920×1080 as it is":     ratio,
 	"usage log of 900 KB to anthropic":     budget,
 	"usage log of 900 KB to openai":        budget,
 	"workflow of 512 KB to anthropic":      budget,
@@ -78,8 +66,6 @@ var alarms = map[string]string{
 }
 
 const (
-	manyMagics = "more than 16 magics of zlib or gzip stand in large random bytes by chance, and then the rest counts as unread"
-	ratio      = "the pixels of a flat image are more than 200 times as large as the PNG, which counts as a bomb"
 	budget     = "names that say token in every line use up the budget of the matcher"
 	identifier = "a variable in camel case with a number in it is taken for a random value"
 	published  = "Aladdin:open sesame is an example that everybody quotes"

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"slices"
 	"strings"
 )
 
@@ -60,13 +62,37 @@ func Append(dst []byte, coding string, body []byte, maxBytes, maxRatio int) ([]b
 	return fill(dst, codings, body, maxBytes, maxRatio)
 }
 
+// Front appends what body begins with, a stream of one coding that any bytes
+// may follow, at most maxBytes of it and at whatever ratio. read is how many
+// bytes of body it took. The error is that of Append; bytes behind the end are
+// one for it too.
+func Front(dst []byte, coding string, body []byte, maxBytes int) (out []byte, read int, err error) {
+	codings, err := parse(coding)
+	if err != nil {
+		return dst, 0, err
+	}
+	s := newStream(codings, bytes.NewReader(body), math.MaxInt32)
+	defer s.Close()
+	out, err = s.fill(dst, maxBytes)
+	read = int(s.in.n)
+	if len(s.stages) > 0 && s.stages[0].br != nil {
+		read -= s.stages[0].br.Buffered()
+	}
+	return out, read, err
+}
+
 func fill(dst []byte, codings []string, body []byte, maxBytes, maxRatio int) ([]byte, error) {
 	s := newStream(codings, bytes.NewReader(body), maxRatio)
 	defer s.Close()
+	return s.fill(dst, maxBytes)
+}
+
+// fill appends what s holds, at most maxBytes.
+func (s *stream) fill(dst []byte, maxBytes int) ([]byte, error) {
 	room := max(maxBytes, 0)
 	for {
 		if len(dst) == cap(dst) {
-			dst = append(dst, 0)[:len(dst)]
+			dst = slices.Grow(dst, min(len(dst), room)+1) // doubled: much that comes of little is met often
 		}
 		// One byte more than there is room for tells a full end from a cut.
 		p := dst[len(dst):cap(dst)]

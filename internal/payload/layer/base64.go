@@ -81,7 +81,7 @@ func (f *finder) open(run []byte, at span) {
 
 // base64 opens a run of base64.
 func (f *finder) base64(run []byte, at span) {
-	magic, skip := magic64(run)
+	magic, skip := f.magic64(run)
 	f.text("base64", group64, run[:magic], leastText, at)
 	if magic < len(run) {
 		f.bytes = decode64(f.bytes[:0], run[magic:])
@@ -103,7 +103,7 @@ var magics64 = []struct {
 
 // magic64 returns the group of run in which compressed bytes begin, and how
 // many bytes of it stand before them; len(run) if there are none.
-func magic64(run []byte) (at, skip int) {
+func (f *finder) magic64(run []byte) (at, skip int) {
 	best, skip := len(run), 0
 	if len(run) < leastMagic64 {
 		return best, 0
@@ -118,7 +118,7 @@ func magic64(run []byte) (at, skip int) {
 			i += k
 			if from := i + m.at; from >= 0 {
 				head := decode64(buf[:0], run[from:min(from+12, len(run))])
-				if inflate.Magic(head[min(m.skip, len(head)):]) != "" {
+				if inflate.Magic(head[min(m.skip, len(head)):]) != "" && f.begun64(run[from:], m.skip) {
 					best, skip = from, m.skip
 					break
 				}
@@ -127,6 +127,12 @@ func magic64(run []byte) (at, skip int) {
 		}
 	}
 	return best, skip
+}
+
+// begun64 is begun for run, less the first skip bytes that it holds.
+func (f *finder) begun64(run []byte, skip int) bool {
+	f.bytes = decode64(f.bytes[:0], run[:min(len(run), leastProbe)])
+	return f.begun(f.bytes[skip:])
 }
 
 // zlib64 opens zlib that begins at the start of a run, or behind a separator

@@ -117,9 +117,9 @@ func TestCapIsHeld(t *testing.T) {
 		}
 	}
 	bomb := []byte(gzipped(strings.Repeat("a", 4<<20)))
-	sum := 0
-	if cut := Find(bomb, Caps{Ratio: 100, Bytes: 1 << 30}, func(l Layer) { sum += len(l.Text) }); !cut || sum > 2<<20 {
-		t.Errorf("bomb: %d bytes, cut %v", sum, cut)
+	sum, left := 0, 1<<20
+	if cut := Find(bomb, Caps{Bytes: 1 << 30, Work: &left}, func(l Layer) { sum += len(l.Text) }); !cut || sum > 1<<20 || left > 1<<10 {
+		t.Errorf("bomb: %d bytes, cut %v, %d bytes of work left", sum, cut, left)
 	}
 }
 

@@ -31,6 +31,14 @@
 // what looks like base64 is of that kind: names, paths, digests, images. Of such
 // a run only the stretches of text in it are emitted.
 //
+// Magics also stand in random bytes by chance. Each is tried, and what comes to
+// nothing costs little; the work on them is bounded, see Caps. What was inflated
+// is emitted whole if it is text, or not over 64 KiB and not damaged, and as an
+// excerpt otherwise: the stretches of text in it from 8 bytes on, UTF-16
+// included, and what is compressed in it again. Each stretch is there once, and
+// what repeats itself every 24 bytes or less one time: the pixels of a picture
+// come to little. Text that is larger than Caps.Ratio allows is emitted so too.
+//
 // percent, escape, entity, quoted and fold change single characters. Their run
 // is the text around the changed characters, to the next space on both sides
 // (at most 512 bytes), and neighbouring ones are joined, so that a word keeps

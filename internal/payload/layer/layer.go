@@ -1,6 +1,11 @@
 package layer
 
-import "sync"
+import (
+	"hash/maphash"
+	"sync"
+
+	"outvet/internal/payload/inflate"
+)
 
 // A Layer is one encoded run of a text and what it holds.
 type Layer struct {
@@ -12,8 +17,13 @@ type Layer struct {
 
 // Caps bound one Find.
 type Caps struct {
-	Ratio int // of decompressed to compressed size, once over 1 MiB; 0 is inflate.DefaultRatio
+	Ratio int // of decompressed to compressed size, once over 1 MiB, from which on an excerpt is emitted; 0 is inflate.DefaultRatio
 	Bytes int // decoded bytes of all layers of this Find together
+
+	// Work is the bytes that may still be read and inflated behind magics. Find
+	// counts it down, so that several may share it. Nil is four times the text,
+	// and Bytes.
+	Work *int
 }
 
 // Find calls emit for every layer that stands directly in text. Text need not
@@ -22,7 +32,18 @@ type Caps struct {
 func Find(text []byte, caps Caps, emit func(Layer)) (cut bool) {
 	f := finders.Get().(*finder)
 	f.caps, f.room, f.cut, f.emit = caps, max(caps.Bytes, 0), false, emit
+	if f.caps.Ratio <= 0 {
+		f.caps.Ratio = inflate.DefaultRatio
+	}
+	work := workPerByte*len(text) + f.room
+	if caps.Work != nil {
+		work = *caps.Work
+	}
+	f.work = work
 	f.find(text)
+	if caps.Work != nil {
+		*caps.Work -= work - f.work
+	}
 	cut = f.cut
 	f.emit = nil
 	f.trim()
@@ -35,13 +56,18 @@ type finder struct {
 	caps Caps
 	room int // bytes that may still be emitted
 	cut  bool
+	work int // that is left, see Caps
 	emit func(Layer)
 
 	out   []byte // what is emitted
 	bytes []byte // a decoded candidate
 	small []byte // one decoded escape
 	run   []byte // a run of several lines, joined
+	inner []byte // what a magic in a run or in what was inflated holds
 	lines []line // where its lines stand
+
+	seen *[1 << 10]uint64 // hashes of pieces, see excerpt
+	seed maphash.Seed
 
 	tracks bool  // at is kept
 	at     []int // where each byte of out comes from, of layers that change single characters
@@ -53,7 +79,7 @@ var finders = sync.Pool{New: func() any { return new(finder) }}
 const keep = 1 << 20
 
 func (f *finder) trim() {
-	if cap(f.out)+cap(f.bytes)+cap(f.run) > keep {
+	if cap(f.out)+cap(f.bytes)+cap(f.run)+cap(f.inner) > keep {
 		*f = finder{}
 	}
 }
