@@ -54,22 +54,14 @@ var alarms = map[string]string{
 	"workflow of 512 KB to anthropic":      budget,
 	"workflow of 512 KB to openai":         budget,
 	"workflow of 512 KB to google":         budget,
-	"names of keys to anthropic":           identifier,
-	"names of keys to openai":              identifier,
-	"names of keys to google":              identifier,
-	"example of RFC 7617 to anthropic":     published,
-	"example of RFC 7617 to openai":        published,
-	"example of RFC 7617 to google":        published,
 	"line of 200 backslashes to anthropic": depth,
 	"line of 200 backslashes to openai":    depth,
 	"line of 200 backslashes to google":    depth,
 }
 
 const (
-	budget     = "names that say token in every line use up the budget of the matcher"
-	identifier = "a variable in camel case with a number in it is taken for a random value"
-	published  = "Aladdin:open sesame is an example that everybody quotes"
-	depth      = "a run of backslashes is as many layers as it can be halved"
+	budget = "names that say token in every line use up the budget of the matcher"
+	depth  = "a run of backslashes is as many layers as it can be halved"
 )
 
 // expect reports an alarm that is not known, and a known one that does not come.

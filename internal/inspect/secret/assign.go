@@ -15,6 +15,7 @@ type assignment struct {
 	element     bool // the value stood in an XML element
 	data        bool // the value is a field of its own, not a word in a text
 	statement   bool // the line goes on as program code does
+	literal     bool // NAME=value, as shells write it, or "name=value": the value stands for itself
 }
 
 type span struct{ from, to int }
@@ -48,6 +49,8 @@ func assigned(text []byte, part, name span) (assignment, bool) {
 	a.element = r.at('>')
 	closed := r.skip("\"'`)]\\", 4)
 	spaced := r.skip(" \t", maxGap)
+	bare := r.pos == name.to
+	a.literal = bare && r.at('=') && capitals(text[name.from:name.to])
 	option := hasPrefix(text[name.from:name.to], "--") && (spaced > 0 || r.at('='))
 	r.skipType()
 	if !r.operator(part, name, closed > 0) && !option {
@@ -65,6 +68,7 @@ func assigned(text []byte, part, name span) (assignment, bool) {
 			return v.of(a.name), true
 		}
 	}
+	a.literal = a.literal || bare && !a.quoted && r.inString(part, name)
 	if a.element && !closes(r.text[r.pos:]) {
 		return a, false
 	}
@@ -79,6 +83,26 @@ func closes(b []byte) bool {
 		i++
 	}
 	return hasPrefix(b[i:], "</") || hasPrefix(b[i:], "<!")
+}
+
+// inString reports whether the assignment that begins with name and was just
+// read stands in the quotes of one string, at its begin or its end.
+func (r *reader) inString(part, name span) bool {
+	const quotes = "\"'`"
+	if name.from > part.from && inSet(quotes, r.text[name.from-1]) {
+		return true
+	}
+	i := r.pos
+	for i < len(r.text) && i-r.pos < 4 && r.text[i] == '\\' {
+		i++
+	}
+	return i < len(r.text) && inSet(quotes, r.text[i])
+}
+
+// capitals reports whether a name has letters and all of them are capitals.
+func capitals(name []byte) bool {
+	c := count(name)
+	return c.upper > 0 && c.lower == 0
 }
 
 func (a assignment) of(name span) assignment { a.name = name; return a }

@@ -242,12 +242,12 @@ func fitsGeneric(r *rule, m meaning, a assignment, v []byte) bool {
 		if r.Generic != "password" {
 			return false
 		}
-		if a.statement && !a.quoted && !a.data && count(v).other == 0 {
+		if a.statement && !a.quoted && !a.data && !a.literal && count(v).other == 0 {
 			return false // password = param2;
 		}
 		return looksPassword(v, a.quoted || a.data) || looksRandom(v)
 	}
-	if !a.quoted && !a.data && identifier(v) {
+	if !a.quoted && !a.data && !a.literal && identifier(v) {
 		return false // PrivateKey: testP256PrivateKey
 	}
 	return r.Generic == "token" && looksRandom(v)

@@ -98,7 +98,7 @@ func randomCase(b []byte) bool {
 
 // identifier reports whether b is what programs call a thing, with words in
 // camel case: testP256PrivateKey, keys.Ed25519Signer. Chance makes no words: of
-// random values with letters in both cases less than one in 1,000 looks so.
+// random values less than one in 500 looks so.
 func identifier(b []byte) bool {
 	from := 0
 	for i := 0; i <= len(b); i++ {

@@ -19,7 +19,7 @@ func TestChanceMakesNoIdentifiers(t *testing.T) {
 				taken++
 			}
 		}
-		if taken*1000 > tries {
+		if taken*500 > tries {
 			t.Errorf("%d of %d random values of %d bytes are taken for names", taken, tries, n)
 		}
 	}
