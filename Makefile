@@ -1,7 +1,7 @@
 # make test is what CI runs. Each target works alone.
 .PHONY: build test format vet staticcheck npm race whole fuzz bench man
 
-FUZZTIME ?= 4s
+FUZZTIME ?= 3s
 export GOTOOLCHAIN = local
 
 build:
@@ -34,7 +34,7 @@ whole:
 fuzz:
 	@set -e; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' internal call); do \
 		for name in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
-			go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file); \
+			go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./$$(dirname $$file); \
 		done; \
 	done
 
