@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"outvet/call"
+	"outvet/internal/payload/layer"
 )
 
 // A Content is the decoded text of one call or one window: all parts joined,
@@ -173,8 +174,9 @@ func lastRun(r []run, pos int) int {
 }
 
 // Edge reports whether pos is the start or end of a part or, in a part joined
-// of several fields, of one of the fields. There a word may begin or end
-// whatever stands beside it. Where a window cuts a stream there is no edge.
+// of several fields and in the layers of such a part, of one of the fields.
+// There a word may begin or end whatever stands beside it. Where a window cuts
+// a stream there is no edge.
 func (c *Content) Edge(pos int) bool {
 	if len(c.parts) == 0 {
 		return true
@@ -189,8 +191,43 @@ func (c *Content) Edge(pos int) bool {
 	case c.docs[at.doc].kind == joinDoc:
 		r := c.runsOf(p)
 		return int(r[lastRun(r, pos)].out) == pos
+	case c.docs[at.doc].kind == layerDoc:
+		return c.edgeBelow(p, pos)
 	}
 	return false
+}
+
+// mapMax is the length up to which a layer is decoded again to see where a
+// position in it comes from: each time that somebody asks.
+const mapMax = 1 << 10
+
+// mapped reports whether layers of that name change single characters, so that
+// a position in one can be mapped.
+func mapped(name string) bool {
+	switch name {
+	case "percent", "escape", "entity", "quoted", "fold":
+		return true
+	}
+	return false
+}
+
+// edgeBelow reports whether pos in layer p is an edge of what it was read from,
+// if that is joined. In a layer that is too long to be mapped every position
+// may be one: better a word too many than a secret too few.
+func (c *Content) edgeBelow(p, pos int) bool {
+	d := &c.docs[c.parts[p].doc]
+	below := c.partAt(int(d.from))
+	for c.docs[c.parts[below].doc].kind == layerDoc {
+		below = c.partAt(int(c.docs[c.parts[below].doc].from))
+	}
+	if c.docs[c.parts[below].doc].kind != joinDoc || len(c.runsOf(p)) != 1 || !mapped(d.name) {
+		return false
+	}
+	if d.to-d.from > mapMax {
+		return true
+	}
+	from, _ := layer.Locate(d.name, c.Text[d.from:d.to], pos-int(c.parts[p].start), pos+1-int(c.parts[p].start))
+	return c.Edge(int(d.from) + from)
 }
 
 // onRunes moves from and to outwards so that no rune is cut.
