@@ -131,11 +131,19 @@ func TestTimeIsLinearInTheBody(t *testing.T) {
 	for name, unit := range map[string]string{
 		"brackets": "[", "strings": `"a",`, "quotes": `"`, "escapes": `\u0041`, "pairs": "a=b&", "percent": "%41", "boundary": "\r\n--b\r\n",
 		"nested": `"{\"a\":`, "base64": "QUFBQUFBQUFBQUFBQUFBQUFBQUE=,", "fields": `"aA1","bB2",`, "invalid": "\xff\x80a", "slashes": `\\`,
+		"elements": "<a>aA1</a>", "attributes": `<a x="b1">`, "quotes not closed": `<a x="`, "other quotes": `<a x="'" y='"`, "comments": "<!--", "sections": "<![CDATA[", "tags": "<a ",
+		"lines": "aA1\n", "cells": "aA1,", "turns": `"aA1":"bB2",`, "words between": `"aA1","word",`,
 	} {
 		run := func(n int) time.Duration {
 			body := []byte(strings.Repeat(unit, n/len(unit)))
-			if name == "fields" || name == "strings" {
+			if name == "fields" || name == "strings" || name == "words between" {
 				body = []byte("[" + strings.TrimSuffix(string(body), ",") + "]")
+			}
+			if name == "turns" {
+				body = []byte("{" + strings.TrimSuffix(string(body), ",") + "}")
+			}
+			if name == "comments" || name == "sections" {
+				body = append([]byte("<a>"), body...)
 			}
 			m := &Message{Header: http.Header{"Content-Type": {"multipart/mixed; boundary=b"}}}
 			best := time.Hour

@@ -74,7 +74,7 @@ func (c *Content) readTyped(ctype string, from, to int, d, at int32, depth int) 
 	}
 	if !isForm || !clean {
 		f := textForm
-		if strings.HasSuffix(mt, "xml") || strings.HasSuffix(mt, "html") {
+		if strings.HasSuffix(mt, "xml") || strings.HasSuffix(mt, "html") || looksLikeMarkup(s) {
 			f = markupForm
 		}
 		c.readPlain(from, to, d, at, unnamed, value, f)

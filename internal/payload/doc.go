@@ -51,9 +51,26 @@
 // What is split over neighbouring fields is found in joined parts. Joined are
 // values of up to 256 bytes without white space, in the order in which they
 // stand: the labels of the host; path, query and body; header fields and
-// cookies; the names of query and body; names and values of query and form in
-// turn; the values of equal name in one document. Runs made of words only are
-// not joined. Numbers are not, nor JSON names and values in turn.
+// cookies; the elements of a header field that is a list; the last fields of the
+// header and the first of the body; the names of query and body; the names of
+// files; names and values of query and form in turn, and of JSON where the names
+// may carry data; the values of equal name in one document. Runs made of words
+// only are not joined; of others, words between are left out in a second
+// reading. Numbers are not joined.
+//
+// Fields also stand inside of a body, or a part of a multipart body, that is
+//
+//   - markup: texts of elements, CDATA sections and what stands between tags;
+//     values of attributes; comments; names that are no words. Texts are joined
+//     by the name of their element, too, values by that of their attribute. An
+//     edit of a name is written like one of a text, and no name any more;
+//   - text of at most 64 KiB and 1024 lines: lines, without the mark of a list;
+//     the one string in quotes in a line; cells between , ; | and tab, in rows
+//     and in columns.
+//
+// A path of such a join names its part twice: body+body. In a joined part, and
+// in a layer of one that changes single characters, a word may begin and end
+// where a field does (Content.Edge).
 //
 // # Windows
 //

@@ -2,6 +2,8 @@ package payload
 
 import (
 	"bytes"
+	"encoding/xml"
+	"io"
 	"mime/multipart"
 	"net/http"
 	"net/url"
@@ -136,6 +138,71 @@ func rest(ps []call.Place) bool {
 		}
 	}
 	return true
+}
+
+// FuzzMarkup holds that what is joined of markup can be edited without breaking
+// it, and that a text split over two elements is found in whatever stands around.
+func FuzzMarkup(f *testing.F) {
+	f.Add("<a><b k='v1'>t2</b><!-- c3 --><![CDATA[d4]]></a>")
+	f.Add("<?xml version='1.0'?><!DOCTYPE a><a k=\"v1\" l='v2'/>")
+	f.Add("<a x=\"<b y='\"><!--<![CDATA[</a/>&#60;")
+	f.Fuzz(func(t *testing.T, around string) {
+		if len(around) > 4<<10 {
+			return
+		}
+		m := &Message{Header: http.Header{"Content-Type": {"application/xml"}}}
+		body := []byte("<e>zq7R9xWm2L</e><e>pT4vKs8NbY</e>" + around)
+		c := Decode(m, body, Limits{})
+		checkContent(t, c)
+		if bytes.HasPrefix(body, []byte("<e>")) && len(places(c, token)) == 0 && !looksLikeForm(body) {
+			t.Fatalf("%q: not joined", body)
+		}
+		var edits []call.Edit
+		for i := range c.parts {
+			if p := &c.parts[i]; p.form == joinForm && !bytes.Contains(c.Text[p.start:p.end], []byte("&")) {
+				edits = append(edits, call.Edit{Kind: call.Redact, Place: call.Place{From: int(p.start), To: int(p.end)}, With: "<&>\"'"})
+			}
+		}
+		out, err := c.Apply(m, body, edits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if had, has := elements(body), elements(out); had != "" && has != had {
+			t.Fatalf("%q is %q: elements %s are %s", body, out, had, has)
+		}
+	})
+}
+
+// elements returns the names of the elements of b, or "" if it is not well
+// formed or has elements that may be edited themselves.
+func elements(b []byte) string {
+	d := xml.NewDecoder(bytes.NewReader(b))
+	var s strings.Builder
+	for {
+		x, err := d.Token()
+		if err == io.EOF {
+			return s.String()
+		}
+		if err != nil {
+			return ""
+		}
+		switch x := x.(type) {
+		case xml.StartElement:
+			if strange := classify([]byte(x.Name.Local)) != wordToken && len(x.Name.Local) > 2; strange || x.Name.Space != "" {
+				return ""
+			}
+			for _, a := range x.Attr {
+				if a.Name.Space != "" || classify([]byte(a.Name.Local)) != wordToken && len(a.Name.Local) > 2 {
+					return ""
+				}
+			}
+			s.WriteString("<" + x.Name.Local + ">")
+		case xml.EndElement:
+			s.WriteString("</>")
+		case xml.Directive, xml.ProcInst:
+			return ""
+		}
+	}
 }
 
 func FuzzForm(f *testing.F) {

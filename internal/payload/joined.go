@@ -21,7 +21,34 @@ const (
 type joinable struct {
 	from, to int32
 	word     bool
+	turn     turn
 }
+
+// A turn says what a field is in a row of JSON names and values in turn.
+type turn uint8
+
+const (
+	noTurn    turn = iota // a value, or a field of another row
+	named                 // a name as people give them
+	strangely             // a name that may carry data
+)
+
+// The rows that joinWire keeps.
+const (
+	valueRow = iota
+	headerRow
+	pairRow // names and values of query and form in turn
+	nameRow
+	turnRow   // names and values of JSON in turn
+	acrossRow // the end of the header and the beginning of the body
+	fileRow   // names of files
+	rowCount
+)
+
+const (
+	acrossHead = 8    // fields of the header that a row across begins with
+	acrossMax  = 1024 // fields of a row across
+)
 
 // A row is a run of neighbouring fields that is not yet joined.
 type row struct {
@@ -36,15 +63,6 @@ type column struct {
 	part int32
 }
 
-// A tokenKind says what classify made of a part.
-type tokenKind uint8
-
-const (
-	noToken tokenKind = iota // long, empty, or with white space
-	wordToken
-	dataToken
-)
-
 func (c *Content) tokenOf(p *part) tokenKind {
 	if n := p.end - p.start; n == 0 || n > fieldMax || p.form == numberForm {
 		return noToken
@@ -53,37 +71,84 @@ func (c *Content) tokenOf(p *part) tokenKind {
 }
 
 // joinWire joins what stands on the wire: labels of the host; path, query
-// values and body values; field values; names; names and values in turn where
-// they are written as pairs.
+// values and body values; field values, and what a field holds in a list; names;
+// names and values in turn; names of files; what a text or markup is made of.
 func (c *Content) joinWire() {
 	w := c.work
 	n := len(c.parts)
 	c.joinHost(n)
-	body, header, pairs, names := &w.rows[0], &w.rows[1], &w.rows[2], &w.rows[3]
-	w.columns = w.columns[:0]
+	w.columns, w.texts = w.columns[:0], w.texts[:0]
+	across := &w.rows[acrossRow]
 	for i := range n {
 		p := c.parts[i]
-		if p.role > key {
-			continue
-		}
 		t := c.tokenOf(&p)
 		kind := c.docs[p.doc].kind
 		switch {
-		case kind == hostDoc:
+		case p.role == file:
+			c.extend(&w.rows[fileRow], &p, t)
+		case p.role > key, kind == hostDoc:
+			continue
 		case kind == headerDoc, kind == cookieDoc && p.role == value:
-			c.extend(header, &p, t)
+			c.extend(&w.rows[headerRow], &p, t)
+			c.startAcross(&p, t)
+			if kind == headerDoc {
+				w.texts = append(w.texts, int32(i))
+			}
 		case p.role == key:
-			c.extend(names, &p, t)
+			c.extend(&w.rows[nameRow], &p, t)
+			c.takeTurn(&p, t)
 		default:
-			c.extend(body, &p, t)
+			c.extend(&w.rows[valueRow], &p, t)
+			c.takeTurn(&p, t)
 			c.addColumn(i, &p, t)
+			if kind == bodyDoc && len(across.fields) > 0 {
+				if c.extend(across, &p, t); len(across.fields) >= acrossMax {
+					c.endRow(across)
+				}
+			}
+			if p.form == textForm || p.form == markupForm {
+				w.texts = append(w.texts, int32(i))
+			}
 		}
-		if p.form == queryForm {
-			c.extend(pairs, &p, t)
+		if p.form == queryForm && p.role <= key {
+			c.extend(&w.rows[pairRow], &p, t)
 		}
 	}
 	c.endRows()
 	c.joinColumns()
+	for _, i := range w.texts {
+		c.joinInside(c.parts[i])
+	}
+}
+
+// startAcross takes a field of the header, if it is no word, as one of the last
+// ones, with which the row across begins.
+func (c *Content) startAcross(p *part, t tokenKind) {
+	if t != dataToken {
+		return
+	}
+	r := &c.work.rows[acrossRow]
+	if len(r.fields) == acrossHead {
+		r.fields = r.fields[:copy(r.fields, r.fields[1:])]
+	}
+	r.fields = append(r.fields, joinable{from: p.start, to: p.end})
+}
+
+// takeTurn takes a name of JSON, or a value that has one, into their row.
+func (c *Content) takeTurn(p *part, t tokenKind) {
+	if p.form != jsonForm || p.role == value && p.name < 0 {
+		return
+	}
+	r := &c.work.rows[turnRow]
+	if t == noToken || p.role == value {
+		c.extend(r, p, t)
+		return
+	}
+	x := joinable{from: p.start, to: p.end, word: t == wordToken, turn: named}
+	if s := c.Text[p.start:p.end]; !x.word && (len(s) != 2 || class[s[0]] != lower || class[s[1]] != lower) {
+		x.turn = strangely // but not "id", "to" and the like
+	}
+	c.add(r, x)
 }
 
 // joinDocument joins the fields of a derived document, the parts [lo, hi).
@@ -93,11 +158,12 @@ func (c *Content) joinDocument(lo, hi int) {
 	for i := lo; i < hi; i++ {
 		p := c.parts[i]
 		t := c.tokenOf(&p)
+		c.takeTurn(&p, t)
 		if p.role == key {
-			c.extend(&w.rows[3], &p, t)
+			c.extend(&w.rows[nameRow], &p, t)
 			continue
 		}
-		c.extend(&w.rows[0], &p, t)
+		c.extend(&w.rows[valueRow], &p, t)
 		c.addColumn(i, &p, t)
 	}
 	c.endRows()
@@ -118,7 +184,7 @@ func (c *Content) addColumn(i int, p *part, t tokenKind) {
 	w := c.work
 	name := &c.parts[p.name]
 	hash := maphash.Bytes(w.seed, c.Text[name.start:name.end])
-	w.columns = append(w.columns, column{hash, joinable{p.start, p.end, t == wordToken}, int32(i)})
+	w.columns = append(w.columns, column{hash, joinable{from: p.start, to: p.end, word: t == wordToken}, int32(i)})
 }
 
 // joinColumns joins the values that have the same name, as those of an array of
@@ -166,7 +232,7 @@ func (c *Content) joinHost(n int) {
 // extend takes p into the row, or ends the row. An empty value is passed over.
 func (c *Content) extend(r *row, p *part, t tokenKind) {
 	if t != noToken {
-		c.add(r, joinable{p.start, p.end, t == wordToken})
+		c.add(r, joinable{from: p.start, to: p.end, word: t == wordToken})
 	} else if p.start != p.end && len(r.fields) > 0 {
 		c.endRow(r)
 	}
@@ -186,7 +252,8 @@ func (c *Content) add(r *row, x joinable) {
 	}
 }
 
-// endRow joins the row, without words at its end, and empties it.
+// endRow joins the row, without words at its end, and empties it. If words
+// stand between what is none, it is joined without these, too.
 func (c *Content) endRow(r *row) {
 	f := r.fields
 	if r.words > wordsEnd {
@@ -194,9 +261,48 @@ func (c *Content) endRow(r *row) {
 	}
 	words := r.words == len(r.fields)
 	r.fields, r.words = r.fields[:0], 0
-	if len(f) < 2 || words {
+	if len(f) < 2 || words || !turns(f) {
 		return
 	}
+	c.join(f)
+	first, last := 0, len(f)-1
+	for f[first].word {
+		first++
+	}
+	for f[last].word {
+		last--
+	}
+	f = f[first : last+1]
+	if n := len(f); n > 2 {
+		if f = slices.DeleteFunc(f, func(x joinable) bool { return x.word }); len(f) < n {
+			c.join(f)
+		}
+	}
+}
+
+// turns reports whether f, if it is of names and values in turn, has names
+// that may carry data: of every two at least one, and not much shorter than the
+// values.
+func turns(f []joinable) bool {
+	all, strange, data := 0, 0, 0
+	for _, x := range f {
+		n := int(x.to - x.from)
+		switch x.turn {
+		case strangely:
+			strange++
+			all++
+			data += 4 * n
+		case named:
+			all++
+		default:
+			data -= n
+		}
+	}
+	return all == 0 || 2*strange >= all && data >= 0
+}
+
+// join adds the joined part of f.
+func (c *Content) join(f []joinable) {
 	n := 0
 	for _, x := range f {
 		n += int(x.to - x.from)
@@ -215,67 +321,4 @@ func (c *Content) endRow(r *row) {
 		c.Text = append(c.Text, c.Text[x.from:x.to]...)
 	}
 	c.close(p)
-}
-
-const (
-	lower = 1 << iota
-	upper
-	glue // between words
-	digit
-	other
-	space
-)
-
-var class = func() (t [256]uint8) {
-	for i := range t {
-		switch b := byte(i); {
-		case b >= 'a' && b <= 'z':
-			t[i] = lower
-		case b >= 'A' && b <= 'Z':
-			t[i] = upper
-		case b >= '0' && b <= '9':
-			t[i] = digit
-		case b <= ' ' || b == 0x7f:
-			t[i] = space
-		case b == '_' || b == '-' || b == '.' || b == '/':
-			t[i] = glue
-		default:
-			t[i] = other
-		}
-	}
-	return t
-}()
-
-// classify reports whether s is free of white space, and whether it is words:
-// letters in runs that are no shorter than three, of one case but for the first
-// letter, joined by hyphens and the like or by a capital.
-func classify(s []byte) tokenKind {
-	word := true
-	run, last := 0, uint8(glue)
-	for _, b := range s {
-		k := class[b]
-		switch k {
-		case lower:
-			run++
-		case space:
-			return noToken
-		case upper:
-			if last == upper || last == lower && run < 3 {
-				word = false
-			}
-			run = 1
-		case glue:
-			if last != glue && run < 3 {
-				word = false
-			}
-			run = 0
-		default:
-			word = false
-		}
-		last = k
-	}
-	if word && run >= 3 {
-		return wordToken
-	}
-	return dataToken
 }

@@ -74,12 +74,14 @@ func (c *Content) namePart(p int) string {
 
 func (c *Content) appendName(b []byte, from, to int) []byte {
 	p, last := c.partAt(from), c.partAt(max(to-1, from))
+	several := false // fields, which stand in one part
 	if c.docs[c.parts[p].doc].kind == joinDoc {
 		r := c.runsOf(p)
 		from, to = int(r[lastRun(r, from)].in), int(r[lastRun(r, max(min(to, int(c.parts[p].end))-1, from))].in)
 		p, last = c.partAt(from), c.partAt(to)
+		several = from != to && c.docs[c.parts[p].doc].kind != hostDoc
 	}
-	if b = c.appendPath(b, p); p != last {
+	if b = c.appendPath(b, p); p != last || several {
 		b = append(b, '+')
 		b = c.appendPath(b, last)
 	}

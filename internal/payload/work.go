@@ -23,8 +23,9 @@ type work struct {
 	stack []level
 	valid bool // what is read as JSON is valid UTF-8
 
-	rows    [4]row // of values, header fields, pairs, names
+	rows    [rowCount]row
 	columns []column
+	texts   []int32 // parts to join the pieces inside of
 	seed    maphash.Seed
 
 	side     []byte   // undecoded bytes of binary layers
