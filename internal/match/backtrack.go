@@ -70,6 +70,18 @@ func (t *track) search(p *program, text []byte, start, group, left int) (ok bool
 				if !t.first(in.alt, pos) {
 					break path
 				}
+				if in.fork != nil {
+					branches := in.fork.at(text, pos)
+					if len(branches) == 0 {
+						break path
+					}
+					for i := len(branches) - 1; i > 0; i-- {
+						t.stack = append(t.stack, job{branches[i], pos})
+					}
+					steps += len(branches) - 1
+					pc = branches[0]
+					continue path
+				}
 				t.stack = append(t.stack, job{in.arg, pos})
 			case capture:
 				if slot := int(in.arg) - 2*group; group > 0 && (slot == 0 || slot == 1) {

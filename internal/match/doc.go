@@ -67,7 +67,8 @@
 //  3. confirm.go, backtrack.go: what is left is matched by backtracking, which
 //     takes no choice twice at one place, from each place where the match may
 //     begin. This finds the ends and the group, in the order of preference of
-//     package regexp and without allocating.
+//     package regexp and without allocating. Of an alternation of many words
+//     only those are tried that begin with the byte that stands there (fork.go).
 //
 // anchor.go derives the literals, laws.go holds the laws.
 //
@@ -75,7 +76,7 @@
 //
 // An adversary chooses the text, so its cost is counted: one step for each byte
 // read by a DFA or compared, two for each instruction of backtracking. A text
-// of n bytes has 65,536 + 32n steps and 8,192 + n/32 candidates; when they are
+// of n bytes has 65,536 + 48n steps and 8,192 + n/8 candidates; when they are
 // used up Scan returns ErrBudget with the hits found so far. Ordinary text takes
 // below 1 % of its budget, a file of nothing but assignments to names like
 // API_KEY about 15 % for each pattern that looks for such

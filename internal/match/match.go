@@ -118,10 +118,10 @@ type candidate struct{ pattern, at int }
 
 const (
 	stepsPerText = 1 << 16
-	stepsPerByte = 32
+	stepsPerByte = 48
 
 	candidatesPerText = 1 << 13
-	bytesPerCandidate = 32
+	bytesPerCandidate = 8
 
 	keep = 1 << 16 // candidates and hits that a Scratch keeps room for
 )

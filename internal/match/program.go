@@ -20,6 +20,7 @@ type inst struct {
 	ascii    [2]uint64
 	beyond   bool // whether a rune outside ASCII may match
 	alt      int32
+	fork     *fork // of an alternation of many branches
 	out, arg uint32
 	runes    *syntax.Inst
 }
@@ -72,6 +73,7 @@ func newProgram(t *tree) *program {
 			to.kind, to.runes, to.beyond, to.ascii = char, last.runes, last.beyond, last.ascii
 		}
 	}
+	p.forks()
 	return p
 }
 
