@@ -199,7 +199,7 @@ func (c *Content) Edge(pos int) bool {
 
 // mapMax is the length up to which a layer is decoded again to see where a
 // position in it comes from: each time that somebody asks.
-const mapMax = 1 << 10
+const mapMax = 4 << 10
 
 // mapped reports whether layers of that name change single characters, so that
 // a position in one can be mapped.

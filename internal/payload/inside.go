@@ -8,7 +8,7 @@ import (
 const (
 	linesSize = 64 << 10 // bytes of a text whose lines are joined
 	linesMax  = 1024     // lines of it
-	lineMax   = 120      // bytes of a line that is looked into for a string in quotes
+	lineMax   = 320      // bytes of a line that is looked into for a string in quotes
 )
 
 // joinInside joins what stands inside of one part: texts and attributes of
