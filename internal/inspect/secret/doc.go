@@ -39,13 +39,12 @@
 // Known, of its plain value whatever encoding it was found in.
 //
 // Findings are in the order of the text. Of rules that overlap the one that
-// knows more wins: known value, shape, name and shape, weak shape (Bearer …),
-// name, position: what is known to be the key of one issuer is never taken for a
-// bearer of any. A value
-// that payload shows twice, in a join or as text and as JSON, is one finding. In other
-// layers (an escaped stretch with a plain token in it) both sights are
-// reported: which of them covers the other cannot be told here. More than
-// 10,000 findings in one text are an error.
+// knows more wins: known value, shape with a beginning like sk-ant-, shape, name
+// and shape, weak shape (Bearer …), name, position. So the key of one issuer is
+// never taken for a bearer of any. A value that payload shows twice, in a join or
+// as text and as JSON, is one finding. In other layers (an escaped stretch with a
+// plain token in it) both sights are reported: which of them covers the other
+// cannot be told here. More than 10,000 findings in one text are an error.
 //
 // # Names and values
 //
@@ -72,7 +71,9 @@
 //	common     the words are everywhere in ordinary text: only with an operator behind them
 //	group      submatch of expr that is the value; the last, if extend is given
 //	extend     byte class: the value goes on while bytes are in it
-//	before     byte class that may not stand before the value; default 0-9A-Za-z_, '' for none
+//	before     byte class that may not stand before the value; default 0-9A-Za-z_, '' for none;
+//	           if expr begins with five bytes or more that chance does not make (sk-ant-,
+//	           xoxb-), the default is none for a value that is not of words
 //	after      the same behind it
 //	entropy    the least Shannon entropy of the value, in bits per byte
 //	check      a function that must agree and may cut the value (checkNamed lists them)

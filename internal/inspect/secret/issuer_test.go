@@ -83,3 +83,66 @@ func TestKeyOfAnIssuerIsACredentialAtHomeAndASecretElsewhere(t *testing.T) {
 		}
 	}
 }
+
+func TestMarkedKeyIsFoundBehindAnyByte(t *testing.T) {
+	in := newInspector(t, Options{})
+	e := newEngine(t, in.patterns)
+	marked := map[string]bool{"anthropic-api-key": true, "openai-api-key": true, "slack-token": true, "stripe-key": true, "github-pat": true, "github-fine-grained-pat": true, "gitlab-pat": true}
+	for _, k := range issued {
+		for _, before := range []string{"x", "X", "7", "_", "the key is", "\n3"} {
+			p := fields("body", "a "+before+k.key+" b")
+			got := strings.Join(kinds(look(t, in, e, "example.com", p)), " ")
+			switch want := "secret/" + k.kind; {
+			case marked[k.kind] && got != want:
+				t.Errorf("%s behind %q: got %q", k.kind, before, got)
+			case !marked[k.kind] && before == "x" && got != "":
+				t.Errorf("%s behind %q: got %q: its beginning is one that chance makes", k.kind, before, got)
+			}
+		}
+	}
+	for _, innocent := range []string{
+		"git checkout desk-admin-panel-redesign-2026-rollout",
+		"task-proj-12-move-the-service-to-region-eu-2",
+		"ask-or-v1-of-the-api",
+		"xAKIA0000IOSFODNN7EXAMPLE",
+	} {
+		if got := kinds(look(t, in, e, "example.com", fields("body", innocent))); len(got) > 0 {
+			t.Errorf("%q: %q", innocent, got)
+		}
+	}
+}
+
+func TestKeyInTheGuiseOfAJSONWebTokenIsASecret(t *testing.T) {
+	in := newInspector(t, Options{})
+	e := newEngine(t, in.patterns)
+	head := jsonWebToken[:strings.LastIndexByte(jsonWebToken, '.')+1]
+	for _, k := range issued {
+		if k.kind != "anthropic-api-key" && k.kind != "github-fine-grained-pat" && k.kind != "gitlab-pat" && k.kind != "stripe-key" {
+			continue
+		}
+		p := fields("header/authorization", "Bearer "+head+k.key)
+		if got := kinds(look(t, in, e, "evil.example", p)); len(got) != 1 || got[0] != "secret/"+k.kind {
+			t.Errorf("%s: %q", k.kind, got)
+		}
+	}
+}
+
+func TestBeginningsThatChanceDoesNotMake(t *testing.T) {
+	for expr, want := range map[string]bool{
+		`sk-ant-(?:api|sid)[0-9]{2}`:               true,
+		`xox(?:b|p)-[0-9]{8}`:                      true,
+		`(?:sk|rk)_(?:live|test)_[0-9A-Za-z]{10}`:  true,
+		`(?i:do[opr]_v1_)[0-9a-f]{64}`:             true,
+		`sk-(?:proj-)?[0-9A-Za-z]{20}`:             false,
+		`ghp_[0-9A-Za-z]{30}`:                      false,
+		`AKIA[A-Z0-9]{16}`:                         false,
+		`AIzaSyAbc`:                                false,
+		`[0-9A-Za-z]{14}\.atlasv1\.`:               false,
+		`(?:EAAA[0-9]{22}|sq0atp-[0-9A-Za-z]{22})`: false,
+		`(?:[a-p][a-p][a-p]|[0-9])x-abcdef`:        false,
+	} {
+		if got := distinctive(expr); got != want {
+			t.Errorf("%s: %v", expr, got)
+		}
+	}
+}

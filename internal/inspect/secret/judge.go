@@ -99,7 +99,9 @@ func (j *judge) shaped(r *rule, part, v span) {
 // free reports whether what stands beside v may stand beside a value of r.
 func (j *judge) free(r *rule, part, v span) bool {
 	if v.from > part.from && r.before.has(j.text[v.from-1]) && !j.parts.Edge(v.from) {
-		return false
+		if !r.marked || wordy(j.text[v.from:v.to]) { // desk-admin-panel-redesign-2026
+			return false
+		}
 	}
 	return v.to >= part.to || !r.after.has(j.text[v.to]) || j.parts.Edge(v.to)
 }

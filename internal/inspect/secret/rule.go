@@ -41,6 +41,7 @@ type rule struct {
 	Home     home     `yaml:"home"`
 
 	before, after class // of bytes that may not stand beside the value
+	marked        bool  // a random value may stand behind any byte
 	value         *regexp.Regexp
 	check         checker
 	proof         checker
@@ -63,6 +64,7 @@ const (
 	rankWeak                 // it is written as credentials of any issuer are
 	rankNamed                // the name of an issuer and the shape of its tokens
 	rankShape                // the shape alone is enough
+	rankDistinct             // so is its beginning, wherever it stands
 	rankKnown                // the value itself is known
 )
 
@@ -135,6 +137,9 @@ func (r *rule) prepare(cs classes) error {
 		r.rank = rankWeak
 	case len(r.Words) > 0:
 		r.rank = rankNamed
+	case r.Group == 0 && distinctive(r.Expr):
+		r.rank = rankDistinct
+		r.marked = r.Before == nil
 	}
 	return r.compile(cs)
 }

@@ -43,6 +43,9 @@ func TestRulesAreWellKept(t *testing.T) {
 				t.Errorf("%s: what is extended must be the end of the expression", r.Name)
 			}
 		}
+		if r.rank == rankDistinct && !r.marked && *r.Before != "" {
+			t.Errorf("%s: the beginning is a mark, so that what stands before it tells nothing", r.Name)
+		}
 		if strings.HasSuffix(r.Describe, ".") {
 			t.Errorf("%s: the description is no sentence", r.Name)
 		}
