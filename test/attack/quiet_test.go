@@ -48,15 +48,7 @@ func quiet(t testing.TB, g *gate.Gate, r request) string {
 
 // alarms are those that are known to be false, with what raises them. A name is
 // that of what is sent and where to.
-var alarms = map[string]string{
-	"line of 200 backslashes to anthropic": depth,
-	"line of 200 backslashes to openai":    depth,
-	"line of 200 backslashes to google":    depth,
-}
-
-const (
-	depth = "a run of backslashes is as many layers as it can be halved"
-)
+var alarms = map[string]string{}
 
 // expect reports an alarm that is not known, and a known one that does not come.
 func expect(t *testing.T, name, why string) {

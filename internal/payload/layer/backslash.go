@@ -7,7 +7,9 @@ import (
 
 // backslash is the union of the escapes of JSON, JavaScript, C, Python, shell
 // and Markdown.
-var backslash = &escape{name: "escape", lead: '\\', next: bytesOf("ntrvuUx\"'\\/_-=+:@~\n\r"), read: readBackslash}
+var backslash = &escape{name: "escape", lead: '\\', next: afterBackslash, read: readBackslash}
+
+var afterBackslash = bytesOf("ntrvuUx\"'\\/_-=+:@~\n\r")
 
 func readBackslash(dst, b []byte, i int) ([]byte, int, int) {
 	if i+1 >= len(b) {
@@ -44,15 +46,25 @@ func readBackslash(dst, b []byte, i int) ([]byte, int, int) {
 }
 
 // weightOfBackslash is the weight of an escaped backslash before b[i]: it may
-// begin an escape in its turn.
+// begin an escape in its turn. Of a run of backslashes only the last can, so
+// that a line drawn with them holds nothing, however often it is halved.
 func weightOfBackslash(b []byte, i int) int {
-	if i < len(b) {
-		switch b[i] {
-		case 'n', 't', 'r', 'u', 'x', '"', '/', '_', '\\', '0', '1':
-			return strong
-		}
+	if i+1 < len(b) && b[i] == '\\' {
+		i++
 	}
-	return light
+	if i == len(b) {
+		return none
+	}
+	switch b[i] {
+	case 'n', 't', 'r', 'u', 'x', '"', '/', '_', '0', '1':
+		return strong
+	case '\\':
+		return none // the next pair tells
+	}
+	if afterBackslash[b[i]] {
+		return light
+	}
+	return none
 }
 
 // lineFeed is the length of the line feed behind c.

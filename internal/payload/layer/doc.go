@@ -43,7 +43,10 @@
 // is the text around the changed characters, to the next space on both sides
 // (at most 512 bytes), and neighbouring ones are joined, so that a word keeps
 // its context. Changes that cannot hide anything are not emitted: a "\n" at
-// the end of a word, an accent in a French word, a Russian word, an emoji.
+// the end of a word, an accent in a French word, a Russian word, an emoji, a line
+// of backslashes. Quoted-printable is taken for it only where it breaks a line,
+// escapes the equals sign or several characters in a row, or where nearly all
+// equals signs escape: status=200 does not.
 //
 // # Laws
 //

@@ -24,7 +24,7 @@ func (f *finder) excerpt() {
 	b := f.out
 	f.bytes = f.bytes[:0]
 	if f.seen == nil {
-		f.seen, f.seed = new([1 << 10]uint64), maphash.MakeSeed()
+		f.seen, f.seed = new([1 << 12]uint64), maphash.MakeSeed()
 	}
 	clear(f.seen[:])
 	m := newMagics(b)

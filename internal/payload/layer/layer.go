@@ -66,7 +66,7 @@ type finder struct {
 	inner []byte // what a magic in a run or in what was inflated holds
 	lines []line // where its lines stand
 
-	seen *[1 << 10]uint64 // hashes of pieces, see excerpt
+	seen *[1 << 12]uint64 // hashes of pieces, see excerpt
 	seed maphash.Seed
 
 	tracks bool  // at is kept

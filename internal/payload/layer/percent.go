@@ -1,6 +1,9 @@
 package layer
 
-import "unicode/utf8"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 // percent is the encoding of URLs (RFC 3986 §2.1), with the %uXXXX that
 // browsers once wrote. '+' stays: a form parser owns it.
@@ -28,7 +31,41 @@ func readPercent(dst, b []byte, i int) ([]byte, int, int) {
 }
 
 // quoted is quoted-printable (RFC 2045 §6.7).
-var quoted = &escape{name: "quoted", lead: '=', next: bytesOf("\r\n"), read: readQuoted}
+var quoted = &escape{name: "quoted", lead: '=', next: bytesOf("\r\n"), read: readQuoted, is: isQuoted}
+
+// isQuoted tells quoted-printable from names and values, as status=200 dur=174ms:
+// it escapes the equals sign itself, breaks lines, or escapes several in a row;
+// or nearly all of its equals signs begin an escape as it should be written, and
+// text comes of it.
+func isQuoted(run, out []byte) bool {
+	const inRow, nearly = 4, 8
+	good, all, row, next := 0, 0, 0, -1
+	for i := 0; ; i++ {
+		k := bytes.IndexByte(run[i:], '=')
+		if k < 0 {
+			break
+		}
+		if i += k; i != next {
+			row = 0
+		}
+		all++
+		switch rest := run[i+1:]; {
+		case len(rest) > 0 && (rest[0] == '\n' || rest[0] == '\r'):
+			return true
+		case pairAt(rest, 0):
+			if row++; row == inRow || rest[0] == '3' && rest[1]|0x20 == 'd' {
+				return true
+			}
+			next = i + 3
+			if isUpper16(rest[0]) && isUpper16(rest[1]) {
+				good++
+			}
+		}
+	}
+	return good*nearly >= all*(nearly-1) && areText(out)
+}
+
+func isUpper16(c byte) bool { return '0' <= c && c <= '9' || 'A' <= c && c <= 'F' }
 
 func readQuoted(dst, b []byte, i int) ([]byte, int, int) {
 	if pairAt(b, i+1) {

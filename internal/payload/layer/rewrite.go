@@ -10,6 +10,9 @@ type escape struct {
 	// read decodes what begins at b[i], a lead, and appends it to dst. n is
 	// its length, 0 if it is no escape. weight says how much it may hide.
 	read func(dst, b []byte, i int) (out []byte, n, weight int)
+	// is tells whether a run that may hide something is of this encoding and
+	// not of ordinary text; out is what it decodes to. nil if each is.
+	is func(run, out []byte) bool
 }
 
 // bytesOf returns the table of the bytes of s, and of the hexadecimal digits.
@@ -62,7 +65,9 @@ func (f *finder) rewrite(e *escape, text []byte) {
 		floor = wordEnd(text, end, limit)
 		if sum >= strong {
 			f.copy(text, end, floor)
-			f.give(e.name, start, floor, f.out, false)
+			if e.is == nil || e.is(text[start:floor], f.out) {
+				f.give(e.name, start, floor, f.out, false)
+			}
 		}
 	}
 }
