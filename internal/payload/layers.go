@@ -157,7 +157,7 @@ func (c *Content) find(from, to, within int, b []byte) {
 	}
 	w := c.work
 	w.at0, w.within, w.cutAt = from, within, -1
-	if !layer.Find(b[from:to], layer.Caps{Ratio: c.lim.Ratio, Bytes: c.room()}, w.emit) {
+	if !layer.Find(b[from:to], c.caps(), w.emit) {
 		return
 	}
 	name := c.base // if the finder did not say where
@@ -167,6 +167,11 @@ func (c *Content) find(from, to, within int, b []byte) {
 		name = c.namePart(w.binaries[within].part)
 	}
 	c.unread(name, "an encoded text in it could not be read to its end")
+}
+
+// caps bound what is found in one text: by what is left for all.
+func (c *Content) caps() layer.Caps {
+	return layer.Caps{Ratio: c.lim.Ratio, Bytes: c.room(), Work: &c.work.inflate}
 }
 
 // addLayer adds what a layer holds as a part.
@@ -245,7 +250,7 @@ func (c *Content) textAt(b binary, raw int) int {
 func (c *Content) tooDeep(lo int) {
 	at := -1
 	from := int(c.parts[lo].start)
-	layer.Find(c.Text[from:], layer.Caps{Ratio: c.lim.Ratio, Bytes: c.room()}, func(l layer.Layer) {
+	layer.Find(c.Text[from:], c.caps(), func(l layer.Layer) {
 		if at < 0 && !c.known(from+l.Start, from+l.End) {
 			at = from + l.Start
 		}

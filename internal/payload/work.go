@@ -38,6 +38,7 @@ type work struct {
 	at0      int // where the text that is looked into begins
 	cutAt    int // in Text, of the first layer that was not read to its end, or -1
 	within   int // the binary part that is looked into, or -1
+	inflate  int // bytes that may still be inflated, of all layers together
 }
 
 func newWork() *work {
@@ -48,6 +49,7 @@ func newWork() *work {
 
 func (w *work) reset(c *Content) {
 	w.owner, w.basic, w.within = c, [2]int{}, -1
+	w.inflate = 2 * int(c.lim.Text) // most of a picture is inflated and not kept
 	w.side, w.binaries, w.holes = w.side[:0], w.binaries[:0], w.holes[:0]
 	w.crossing, w.again = w.crossing[:0], nil
 }

@@ -350,3 +350,22 @@ func BenchmarkWhole(b *testing.B) {
 		})
 	}
 }
+
+func TestFrontSaysHowFarItRead(t *testing.T) {
+	text := strings.Repeat("what is read is read ", 1000)
+	for _, coding := range []string{"gzip", "deflate", "zstd"} {
+		body := write(t, coding, []byte(text))
+		for _, tail := range []string{"", "and other bytes", strings.Repeat("\x00", 20000)} {
+			out, read, err := Front([]byte("> "), coding, append(bytes.Clone(body), tail...), 1<<20)
+			if string(out) != "> "+text || (err != nil) != (tail != "") {
+				t.Errorf("%s and %d bytes: %d bytes, %v", coding, len(tail), len(out), err)
+			}
+			if read < len(body) || read > len(body)+16 {
+				t.Errorf("%s of %d bytes and %d: read %d", coding, len(body), len(tail), read)
+			}
+		}
+		if out, _, err := Front(nil, coding, body, 100); len(out) != 100 || !errors.Is(err, ErrSize) {
+			t.Errorf("%s: %d bytes, %v", coding, len(out), err)
+		}
+	}
+}
