@@ -15,7 +15,7 @@ import (
 // lower floors only.
 var floors = [][]string{
 	{"call"},
-	{"internal/payload/layer", "internal/payload/inflate", "internal/match", "internal/filter", "internal/hostname"},
+	{"internal/payload/layer", "internal/payload/inflate", "internal/payload/wsframe", "internal/match", "internal/filter", "internal/hostname"},
 	{"internal/payload", "internal/session", "internal/policy", "internal/record", "internal/forward", "internal/ca", "internal/answer"},
 	{"internal/inspect"},
 	{"internal/inspect/*"},
@@ -37,8 +37,9 @@ var within = map[[2]string]string{
 // decide and cannot record: it can only ask the gate, and answer.
 var listenersMay = map[string]bool{
 	"call": true, "internal/gate": true, "internal/payload": true, "internal/forward": true, "internal/ca": true,
-	"internal/hostname": true, // the one spelling of a host
-	"internal/answer":   true, // renders a decision in the client's dialect; every HTTP listener needs the same
+	"internal/payload/wsframe": true, // the messages of a WebSocket
+	"internal/hostname":        true, // the one spelling of a host
+	"internal/answer":          true, // renders a decision in the client's dialect; every HTTP listener needs the same
 }
 
 // inspectorsMay is all that an inspector may import of ours: it sees decoded

@@ -184,7 +184,7 @@ var hostile = []struct {
 	{"head too large", "GET http://H/x HTTP/1.1\r\nHost: H\r\nX: " + strings.Repeat("a", 1<<20) + "\r\n\r\n", []int{431, 0}, 0},
 	{"ten thousand fields", "GET http://H/x HTTP/1.1\r\nHost: H\r\n" + strings.Repeat("X: y\r\n", 10000) + "\r\n", []int{431, 200}, -1},
 	{"line too long", "GET http://H/" + strings.Repeat("a", 100<<10) + " HTTP/1.1\r\nHost: H\r\n\r\n", []int{414, 431, 0}, 0},
-	{"upgrade to a WebSocket", "GET http://H/x HTTP/1.1\r\nHost: H\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", []int{501, 426}, 0},
+	{"upgrade to a WebSocket", "GET http://H/x HTTP/1.1\r\nHost: H\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", []int{200}, 1},
 	{"upgrade to h2c", "GET http://H/x HTTP/1.1\r\nHost: H\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n", []int{200}, 1},
 	{"expect nonsense", "POST http://H/x HTTP/1.1\r\nHost: H\r\nExpect: miracles\r\nContent-Length: 1\r\n\r\na", []int{417, 200}, -1},
 	{"expect continue", "POST http://H/x HTTP/1.1\r\nHost: H\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\na", []int{200}, 1},

@@ -13,12 +13,21 @@ import (
 
 // carry sends the request on as the gate left it, and its response back.
 func (x *exchange) carry() {
+	if res := x.send(); res != nil {
+		defer res.Body.Close()
+		x.respond(res)
+	}
+}
+
+// send sends the request on and returns the response, or nil if the client has
+// its answer already.
+func (x *exchange) send() *http.Response {
 	var trace forward.Trace
 	trace.Informational = x.informational
-	out := x.r.WithContext(forward.WithTrace(x.p.Context(), &trace))
+	out := x.r.WithContext(forward.WithTrace(x.r.Context(), &trace))
 	if err := x.prepare(out); err != nil {
 		x.fail(*malformed(err.Error()))
-		return
+		return nil
 	}
 	res, err := x.s.Upstream.RoundTrip(out, x.p.Guard, forward.ProtoOf(x.r))
 	x.info.end()
@@ -27,10 +36,9 @@ func (x *exchange) carry() {
 	}
 	if err != nil {
 		x.upstreamFailed(err)
-		return
+		return nil
 	}
-	defer res.Body.Close()
-	x.respond(res)
+	return res
 }
 
 // prepare makes out, a copy of the client's request, the one to be sent.
@@ -43,6 +51,9 @@ func (x *exchange) prepare(out *http.Request) error {
 	out.URL, out.Host, out.RequestURI = &u, u.Host, ""
 	out.Header, out.TransferEncoding, out.Close = x.m.Header, nil, false
 	out.ContentLength, out.Body, out.GetBody = x.m.Length, nil, nil
+	if x.ws != "" {
+		out.Header = wsHeader(out.Header, x.ws)
+	}
 	if x.m.Body == nil {
 		out.ContentLength, out.Trailer = 0, nil
 		return nil

@@ -48,6 +48,23 @@
 //	> (TLS) POST /api HTTP/1.1
 //	< (TLS) HTTP/1.1 403 Blocked by egress policy: POST paste.example not allowed (id 9K7Q2M)
 //
-// WebSocket upgrades of model APIs are answered with 426, on which their
-// clients fall back to POST; see upgrade.go.
+// # WebSocket
+//
+// A WebSocket (RFC 6455) over HTTP/1.1 is one call of protocol ws: its handshake
+// is judged like any request, and then each message of the client, whole and
+// inflated, before a byte of it leaves. Messages that policy does not edit keep
+// their frames and their compression, byte for byte but for a new masking key;
+// an edited one leaves as one uncompressed frame, and so do those after it if
+// they would refer to it. Control frames pass a message in whose midst they
+// came; what they carry is judged too. What the server says passes as it comes.
+// Of the extensions only permessage-deflate is passed on, because the messages
+// of others could not be read.
+//
+//	a refused message   client: 1008 and why, before it, of a model API, the event of an error
+//	                    server: 1001, nothing of the message; the closed record says aborted
+//	broken frames       1002 to both; 1007 for what is no text or does not inflate
+//	a message too long  1009, at Limits.Body, whole or inflated, or by Limits.Ratio
+//	Shutdown            1001 to both, at once
+//
+// Each message is judged by itself: what is split over two is not found.
 package proxy

@@ -26,8 +26,8 @@ type exchange struct {
 	c    *call.Call
 	m    *payload.Message
 	p    *gate.Passage
-	ws   bool // it asks for a WebSocket
-	body body // what the client sends
+	ws   string // what it asks to be upgraded to, if that is a WebSocket
+	body body   // what the client sends
 	out  call.Outcome
 	info interim
 	last *closing // a connection to be closed in order after the record
@@ -69,7 +69,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, t *tunnel) {
 		x.fail(*p)
 		return
 	}
-	if x.ws {
+	if x.ws != "" {
 		x.upgrade()
 		return
 	}

@@ -62,17 +62,7 @@ func newRig(t testing.TB, h http.HandlerFunc, g *gate.Gate, text string, tune ..
 	r := &rig{t: t, log: &records{}, gate: g}
 	if g == nil {
 		r.gate = &gate.Gate{Sessions: &session.Table{}, Log: r.log}
-		set, err := inspectors()
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := policy.Load(t.Context(), policy.Options{Text: []byte(text), Name: "test.yaml", Untested: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := r.gate.Install(p, set, "test"); err != nil {
-			t.Fatal(err)
-		}
+		r.install(t, text)
 	}
 	r.startOrigin(h)
 	for _, f := range tune {
@@ -240,5 +230,21 @@ func (l *records) wait(t testing.TB, n int) []pair {
 		if time.Now().After(end) || len(pairs) > n {
 			t.Fatalf("%d calls decided and %d closed, want %d", len(pairs), closed, n)
 		}
+	}
+}
+
+// install puts the policy of text in force.
+func (r *rig) install(t testing.TB, text string) {
+	t.Helper()
+	set, err := inspectors()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := policy.Load(t.Context(), policy.Options{Text: []byte(text), Name: "test.yaml", Untested: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.gate.Install(p, set, "test"); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -63,6 +63,7 @@ type Server struct {
 	mu      sync.Mutex
 	own     []netip.AddrPort
 	live    map[*tunnel]struct{}
+	talks   map[*talk]struct{} // WebSockets
 	closing bool
 	open    int           // tunnels and requests that are not over
 	over    chan struct{} // closed when none is open and none will be
@@ -79,6 +80,7 @@ func (s *Server) setUp() {
 	s.buffers.New = func() any { b := make([]byte, bufferSize); return &b }
 	s.beginnings.New = func() any { b := make([]byte, 0, 4<<10); return &b }
 	s.live = map[*tunnel]struct{}{}
+	s.talks = map[*talk]struct{}{}
 	s.over = make(chan struct{})
 	s.tunnels = newQueue()
 	s.tls = &tls.Config{
@@ -136,6 +138,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		if t.idle.Load() {
 			t.Conn.Close() // nothing was asked yet
 		}
+	}
+	for w := range s.talks {
+		w.goAway() // it would not end by itself
 	}
 	if !was && s.open == 0 {
 		close(s.over)

@@ -230,25 +230,6 @@ func TestMalformedRequestsAreAnsweredAndReachNobody(t *testing.T) {
 	}
 }
 
-func TestWebSocketsAreToldToUseHTTP(t *testing.T) {
-	r := newRig(t, func(w http.ResponseWriter, r *http.Request) { t.Error("it arrived") }, nil, allow)
-	for _, tc := range []struct {
-		path   string
-		status int
-	}{{"/v1/responses", 426}, {"/chat", 501}} {
-		c := r.dialTLS(host+":443", host)
-		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x\r\n\r\n", tc.path, host)
-		if resp, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || resp.StatusCode != tc.status {
-			t.Errorf("%s: %v, %v", tc.path, resp, err)
-		}
-	}
-	for _, p := range r.log.wait(t, 2) {
-		if p.decided.Protocol != "ws" || p.closed.Outcome.Error == "" {
-			t.Errorf("%+v", p)
-		}
-	}
-}
-
 func TestABlockedToolCallIsAnsweredByItsID(t *testing.T) {
 	r := newRig(t, nil, nil, "version: 1\ndefault: block\n")
 	body := `{"method":"tools/call","params":{"name":"x","arguments":{"a":"` + strings.Repeat("y", 8000) + `"}},"jsonrpc":"2.0","id":17}`

@@ -1,36 +1,205 @@
 package proxy
 
 import (
+	"bytes"
+	"crypto/sha1"
+	"encoding/base64"
+	"net"
 	"net/http"
+	"slices"
 	"strings"
+	"time"
 
 	"outvet/call"
 	"outvet/internal/answer"
+	"outvet/internal/payload/wsframe"
 )
 
-// upgrades reports whether r asks for a WebSocket. It must be asked before the
-// hop-by-hop fields are gone.
-func upgrades(r *http.Request) bool {
-	return r.ProtoMajor == 1 && strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+// upgrades returns what r asks to be upgraded to if that is a WebSocket, else
+// "". It must be asked before the hop-by-hop fields are gone.
+func upgrades(r *http.Request) string {
+	to := r.Header.Get("Upgrade")
+	if r.ProtoMajor != 1 || !r.ProtoAtLeast(1, 1) || !strings.EqualFold(to, "websocket") || !lists(r.Header, "Connection", "upgrade") {
+		return ""
+	}
+	return to
 }
 
-// upgrade answers a request for a WebSocket, which cannot be inspected yet. A
-// refusal by policy is told as such. Model APIs get 426, on which their clients
-// fall back to POST at once.
+// lists reports whether a field, a list of tokens, has token.
+func lists(h http.Header, field, token string) bool {
+	for _, v := range h[field] {
+		for t := range strings.SplitSeq(v, ",") {
+			if strings.EqualFold(strings.TrimSpace(t), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// upgrade carries a WebSocket. Its handshake is a call like any other.
 func (x *exchange) upgrade() {
 	x.c.Op.Protocol = "ws"
+	wrong := x.handshake()
 	x.open()
-	if x.p.Verdict != call.Allow {
+	switch {
+	case x.p.Verdict != call.Allow:
 		x.refuse(&x.p.Decision)
 		return
+	case wrong != "":
+		x.out.Error = wrong
+		x.fail(*malformed(wrong))
+		return
 	}
-	p := answer.Problem{Status: http.StatusNotImplemented, Title: "WebSocket is not carried",
-		Detail: "outvet cannot inspect WebSocket messages yet and carries none; use plain HTTP requests", Code: "websocket_not_carried", Error: "http_request_error"}
-	if modelAPI(x.r.URL.Path) {
-		p.Status = http.StatusUpgradeRequired
+	key := x.m.Header.Get("Sec-Websocket-Key")
+	res := x.send()
+	if res == nil {
+		return
 	}
-	x.out.Error = p.Detail
-	x.fail(p)
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusSwitchingProtocols {
+		x.respond(res)
+		return
+	}
+	deflate, why := x.accepted(res, key)
+	up, ok := res.Body.(upstream)
+	if !ok && why == "" {
+		why = "the connection to the server cannot be taken over"
+	}
+	if why != "" {
+		x.out.Error = why
+		x.fail(answer.Problem{Status: http.StatusBadGateway, Title: "Upstream connection failed",
+			Detail: why, Code: "http_protocol_error", Error: "http_protocol_error"})
+		return
+	}
+	x.talk(res, up, deflate)
+}
+
+// handshake says what is wrong with the client's (RFC 6455 §4.1), and takes
+// extensions from it whose messages could not be read.
+func (x *exchange) handshake() string {
+	h := x.m.Header
+	if offers, same := wsframe.Offers(h["Sec-Websocket-Extensions"]); !same {
+		if h["Sec-Websocket-Extensions"] = offers; len(offers) == 0 {
+			delete(h, "Sec-Websocket-Extensions")
+		}
+	}
+	switch {
+	case x.m.Body != nil:
+		x.m.Body, x.m.Length = nil, 0
+		return "a request for a WebSocket has no body"
+	case x.r.Method != http.MethodGet:
+		return "a request for a WebSocket is a GET"
+	case h.Get("Sec-Websocket-Version") != "13":
+		return "the version of the WebSocket must be 13"
+	}
+	if key, err := base64.StdEncoding.DecodeString(h.Get("Sec-Websocket-Key")); err != nil || len(key) != 16 || len(h["Sec-Websocket-Key"]) != 1 {
+		return "the Sec-WebSocket-Key of the request is not 16 bytes in base64"
+	}
+	return ""
+}
+
+// accepted says what is wrong with the server's handshake (RFC 6455 §4.2.2), and
+// what it chose of the compressions offered.
+func (x *exchange) accepted(res *http.Response, key string) (deflate *wsframe.Params, wrong string) {
+	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	switch {
+	case !strings.EqualFold(res.Header.Get("Upgrade"), "websocket"), !lists(res.Header, "Connection", "upgrade"):
+		return nil, "the server switched to another protocol than WebSocket"
+	case res.Header.Get("Sec-Websocket-Accept") != base64.StdEncoding.EncodeToString(sum[:]):
+		return nil, "the server's Sec-WebSocket-Accept does not answer the key"
+	}
+	deflate, err := wsframe.Accepted(res.Header["Sec-Websocket-Extensions"], x.m.Header["Sec-Websocket-Extensions"])
+	if err != nil {
+		return nil, "the server chose a WebSocket extension that was not offered"
+	}
+	return deflate, ""
+}
+
+// wsHeader returns h as that of a handshake, with its names as RFC 6455 spells
+// them: not all programs read them in any case.
+func wsHeader(h http.Header, upgrade string) http.Header {
+	out := make(http.Header, len(h)+2)
+	for k, v := range h {
+		out[wsName(k)] = v
+	}
+	out["Connection"], out["Upgrade"] = []string{"Upgrade"}, []string{upgrade}
+	return out
+}
+
+func wsName(k string) string {
+	if rest, ok := strings.CutPrefix(k, "Sec-Websocket-"); ok {
+		return "Sec-WebSocket-" + rest
+	}
+	return k
+}
+
+// talk answers the client with the server's handshake and carries what both
+// say then.
+func (x *exchange) talk(res *http.Response, up upstream, deflate *wsframe.Params) {
+	head := switching(res)
+	conn, buf, err := http.NewResponseController(x.w).Hijack()
+	if err != nil {
+		x.out.Error = "the client went away"
+		return
+	}
+	conn.SetDeadline(time.Time{})
+	early, _ := buf.Reader.Peek(buf.Reader.Buffered()) // the reader is not used any more
+	x.out.Status = res.StatusCode
+	x.last = &closing{conn, true}
+	if _, err := conn.Write(head); err != nil {
+		x.out.Error = "the client went away"
+		return
+	}
+	w := newTalk(x, conn, slices.Clone(early), up, deflate)
+	if !x.s.join(w) {
+		w.goAway()
+	}
+	defer x.s.part(w)
+	w.run()
+}
+
+// switching returns the head of a 101 answer, to be written at once.
+func switching(res *http.Response) []byte {
+	upgrade := res.Header.Get("Upgrade")
+	hopByHop(res.Header, false)
+	answer.Strip(res.Header)
+	delete(res.Header, "Alt-Svc")
+	var b bytes.Buffer
+	b.WriteString("HTTP/1.1 " + res.Status + "\r\n")
+	wsHeader(res.Header, upgrade).Write(&b) // writes to memory: no error
+	b.WriteString("\r\n")
+	return b.Bytes()
+}
+
+// join notes a WebSocket that Shutdown must end. It reports false if it was.
+func (s *Server) join(w *talk) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.talks[w] = struct{}{}
+	return !s.closing
+}
+
+func (s *Server) part(w *talk) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.talks, w)
+}
+
+// early is what came before the connection was taken over, and then the rest.
+type earlyConn struct {
+	net.Conn
+	early []byte
+}
+
+// Read implements io.Reader.
+func (c *earlyConn) Read(b []byte) (int, error) {
+	if len(c.early) > 0 {
+		n := copy(b, c.early)
+		c.early = c.early[n:]
+		return n, nil
+	}
+	return c.Conn.Read(b)
 }
 
 // modelAPI reports whether path is that of a model API with a WebSocket form.
