@@ -15,7 +15,7 @@ import (
 // lower floors only.
 var floors = [][]string{
 	{"call"},
-	{"internal/payload/layer", "internal/payload/inflate", "internal/payload/wsframe", "internal/match", "internal/filter", "internal/hostname"},
+	{"internal/payload/layer", "internal/payload/inflate", "internal/payload/wsframe", "internal/payload/wsframe", "internal/match", "internal/filter", "internal/hostname"},
 	{"internal/payload", "internal/session", "internal/policy", "internal/record", "internal/forward", "internal/ca", "internal/answer"},
 	{"internal/inspect"},
 	{"internal/inspect/*"},
