@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"bufio"
 	"bytes"
+	"compress/flate"
 	"crypto/rand"
 	"crypto/sha1"
 	"encoding/base64"
@@ -15,8 +16,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/klauspost/compress/flate"
 
 	"outvet/internal/payload/wsframe"
 )
@@ -462,9 +461,13 @@ func TestASecretInTheWindowIsFound(t *testing.T) {
 	r := newRig(t, s.serve, nil, noSecrets)
 	c := r.websocket(t, false, "/", offer)
 	half := len(token) / 2
-	c.compressed("first " + token[:half]) // half a secret, which the next refers to
+	c.compressed("first " + token[:half] + " " + token[half:]) // which the next refers to
 	c.next()
-	c.compressed("then " + token[:half] + token[half:])
+	if p := c.deflate("then " + token); bytes.Contains(p, []byte(token[1:half])) {
+		t.Error("the message does not refer to the window")
+	} else {
+		c.frame(wsframe.Header{Fin: true, Op: wsframe.Text, Compressed: true}, p)
+	}
 	c.wantClose(1008, "secret found")
 	if msgs, _ := s.ended(t); len(msgs) != 1 {
 		t.Error(msgs)
