@@ -134,6 +134,7 @@ func (w *talk) end(err error) {
 		reason, event := w.refusal(stopped)
 		w.farewell(event, wsframe.Refused, reason, wsframe.GoingAway)
 	case w.bye: // whatever it still said does not count
+		w.up.CloseWrite()
 		w.wait(endTime)
 	case w.away.Load():
 		w.x.out.Error = "the proxy was shut down"
@@ -190,6 +191,7 @@ func (w *talk) farewell(event []byte, client int, reason string, server int) {
 	if w.frame(wsframe.Header{Fin: true, Op: wsframe.Close}, wsframe.ClosePayload(server, "")) == nil {
 		w.out.Flush()
 	}
+	w.up.CloseWrite()
 	w.wait(byeTime)
 }
 
