@@ -4,9 +4,11 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha1"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -20,6 +22,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"outvet/internal/payload/wsframe"
 )
 
 // An origin stands for the internet: one server of https (h1 and h2) and one of
@@ -48,6 +52,7 @@ func newOrigin(log, repos string) (*origin, error) {
 	mux.HandleFunc("/", o.echo)
 	mux.HandleFunc("/sse", o.sse)
 	mux.HandleFunc("/status/{code}", o.status)
+	mux.HandleFunc("/ws", o.webSocket)
 	mux.Handle("/git/", gitServer(repos))
 	for _, conf := range []*tls.Config{{GetCertificate: leaf, NextProtos: []string{"h2", "http/1.1"}}, nil} {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -99,6 +104,32 @@ func (o *origin) sse(w http.ResponseWriter, r *http.Request) {
 func (o *origin) status(w http.ResponseWriter, r *http.Request) {
 	code, _ := strconv.Atoi(r.PathValue("code"))
 	w.WriteHeader(code)
+}
+
+// webSocket writes the messages of a WebSocket down and answers each.
+func (o *origin) webSocket(w http.ResponseWriter, r *http.Request) {
+	c, buf, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer c.Close()
+	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	fmt.Fprintf(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+		base64.StdEncoding.EncodeToString(sum[:]))
+	in := wsframe.Reader{R: buf.Reader, Max: 1 << 20}
+	for {
+		m, err := in.Next()
+		if err != nil {
+			return
+		}
+		o.mu.Lock()
+		fmt.Fprintf(o.log, "message %q\n", m.Payload)
+		o.mu.Unlock()
+		if m.Op == wsframe.Close {
+			return
+		}
+		c.Write(wsframe.AppendFrame(nil, wsframe.Text, append([]byte("origin got "), m.Payload...)))
+	}
 }
 
 // gitServer serves the bare repositories below dir by git's own program.
