@@ -24,7 +24,7 @@ func (x *exchange) carry() {
 func (x *exchange) send() *http.Response {
 	var trace forward.Trace
 	trace.Informational = x.informational
-	out := x.r.WithContext(forward.WithTrace(x.r.Context(), &trace))
+	out := x.r.WithContext(forward.WithTrace(x.p.Context(), &trace))
 	if err := x.prepare(out); err != nil {
 		x.fail(*malformed(err.Error()))
 		return nil

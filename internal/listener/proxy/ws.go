@@ -3,6 +3,8 @@ package proxy
 import (
 	"bufio"
 	"bytes"
+	"context"
+	"context"
 	"crypto/rand"
 	"errors"
 	"io"
@@ -83,8 +85,13 @@ func (s *Server) messageRatio() int {
 // goAway ends the talk for the sake of the proxy. It does not wait.
 func (w *talk) goAway() {
 	w.away.Store(true)
+	w.hasten()
+}
+
+// hasten ends the talk soon, also if the server takes nothing.
+func (w *talk) hasten() {
 	w.interrupt()
-	time.AfterFunc(byeTime, func() { w.up.Close() }) // a server that takes nothing
+	time.AfterFunc(byeTime, func() { w.up.Close() })
 }
 
 // interrupt ends the reading of the client.
@@ -99,6 +106,8 @@ func (w *talk) run() {
 		received, downErr = w.down.copy(w.up, &w.x.s.buffers)
 		w.interrupt()
 	}()
+	defer context.AfterFunc(w.x.p.Context(), w.interrupt)() // the call may not go on
+	defer context.AfterFunc(w.p.Context(), w.hasten)() // the call may not go on
 	err := w.upward()
 	w.end(err)
 	w.up.Close()
@@ -128,8 +137,11 @@ func (w *talk) broke(downErr error) string {
 func (w *talk) end(err error) {
 	var stopped *gate.Stopped
 	var fault *wsframe.Fault
+	if !errors.As(err, &stopped) && !w.bye {
+		stopped = w.x.p.Stopped()
+	}
 	switch {
-	case errors.As(err, &stopped):
+	case stopped != nil:
 		w.x.out.Error = stopped.Error()
 		reason, event := w.refusal(stopped)
 		w.farewell(event, wsframe.Refused, reason, wsframe.GoingAway)

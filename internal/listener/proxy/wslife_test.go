@@ -214,6 +214,30 @@ func TestARefusedHandshakeReachesNobody(t *testing.T) {
 	}
 }
 
+func TestAQuarantineAndAPolicyThatRefusesEndWebSockets(t *testing.T) {
+	for name, stop := range map[string]func(*rig){
+		"quarantine": func(r *rig) { r.gate.Quarantine("127.0.0.1", "somebody", "enough") },
+		"policy":     func(r *rig) { r.install(t, "version: 1\ndefault: block\n") },
+	} {
+		s := newSite()
+		r := newRig(t, s.serve, nil, allow)
+		c := r.websocket(t, true, "/v1/responses")
+		c.text("x")
+		c.next()
+		stop(r)
+		if op, p := c.next(); op != wsframe.Text || !strings.Contains(p, "outvet_blocked") {
+			t.Fatal(op, p)
+		}
+		c.wantClose(1008, "egress policy")
+		if msgs, codes := s.ended(t); fmt.Sprint(msgs, codes) != "[x] [1001]" {
+			t.Error(name, msgs, codes)
+		}
+		if p := r.one(t); !p.closed.Outcome.Aborted {
+			t.Errorf("%s: %+v", name, p.closed.Outcome)
+		}
+	}
+}
+
 func TestShutdownEndsWebSockets(t *testing.T) {
 	for _, secure := range []bool{true, false} {
 		s := newSite()
