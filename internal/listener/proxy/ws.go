@@ -4,13 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"context"
 	"crypto/rand"
 	"errors"
 	"io"
 	"net"
 	"strconv"
-
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -106,7 +104,6 @@ func (w *talk) run() {
 		received, downErr = w.down.copy(w.up, &w.x.s.buffers)
 		w.interrupt()
 	}()
-	defer context.AfterFunc(w.x.p.Context(), w.interrupt)() // the call may not go on
 	defer context.AfterFunc(w.p.Context(), w.hasten)() // the call may not go on
 	err := w.upward()
 	w.end(err)
@@ -135,11 +132,8 @@ func (w *talk) broke(downErr error) string {
 // end tells both sides why upward ended, as far as they do not know, and lets
 // the server end too.
 func (w *talk) end(err error) {
-	var stopped *gate.Stopped
 	var fault *wsframe.Fault
-	if !errors.As(err, &stopped) && !w.bye {
-		stopped = w.x.p.Stopped()
-	}
+	stopped := w.p.Stopped() // by this message, or by what has changed since
 	switch {
 	case stopped != nil:
 		w.x.out.Error = stopped.Error()
@@ -200,7 +194,7 @@ func (w *talk) farewell(event []byte, client int, reason string, server int) {
 	defer cut.Stop()
 	w.conn.SetWriteDeadline(time.Now().Add(byeTime))
 	w.down.farewell(event, wsframe.AppendFrame(nil, wsframe.Close, wsframe.ClosePayload(client, reason)), w.over)
-	if w.frame(wsframe.Header{Fin: true, Op: wsframe.Close}, wsframe.ClosePayload(server, "")) == nil {
+	if !w.bye && w.frame(wsframe.Header{Fin: true, Op: wsframe.Close}, wsframe.ClosePayload(server, "")) == nil {
 		w.out.Flush()
 	}
 	w.up.CloseWrite()
