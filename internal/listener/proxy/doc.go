@@ -64,6 +64,7 @@
 //	                    server: 1001, nothing of the message; the closed record says aborted
 //	broken frames       1002 to both; 1007 for what is no text or does not inflate
 //	a message too long  1009, at Limits.Body, whole or inflated, or by Limits.Ratio
+//	no memory for it    1013
 //	Shutdown            1001 to both, at once
 //
 // Each message is judged by itself: what is split over two is not found.

@@ -58,6 +58,7 @@ type talk struct {
 func newTalk(x *exchange, conn net.Conn, early []byte, up upstream, deflate *wsframe.Params) *talk {
 	w := &talk{x: x, p: x.p, conn: conn, up: up, over: make(chan struct{}), out: bufio.NewWriterSize(up, 4<<10)}
 	w.in = wsframe.Reader{R: &earlyConn{conn, early}, Deflate: deflate != nil, Max: x.s.messageMax()}
+	w.in.Grow = w.lend
 	if deflate != nil {
 		w.take = deflate.ClientTakeover
 		w.z = &wsframe.Inflater{Takeover: w.take}
@@ -148,8 +149,11 @@ func (w *talk) end(err error) {
 	case errors.As(err, &fault):
 		w.x.out.Error = "the client broke the WebSocket protocol: " + fault.Why
 		server := wsframe.GoingAway
-		if fault.Code == wsframe.ProtocolError {
+		switch fault.Code {
+		case wsframe.ProtocolError:
 			server = wsframe.ProtocolError
+		case wsframe.TooBig, wsframe.TryAgainLater:
+			w.x.out.Error = "a message could not be inspected: " + fault.Why
 		}
 		w.farewell(nil, fault.Code, "outvet: "+fault.Why, server)
 	case w.isOver(): // the server ended; the client may have said no more
@@ -222,6 +226,9 @@ func (w *talk) upward() error {
 		if err != nil {
 			return err
 		}
+		if !m.Op.Control() { // inside a message its beginning is held
+			w.p.Repay()
+		}
 		if m.Op == wsframe.Close {
 			w.bye = true
 			w.conn.SetReadDeadline(time.Now().Add(endTime))
@@ -232,11 +239,20 @@ func (w *talk) upward() error {
 	}
 }
 
+// lend takes memory for a message, as bodies do.
+func (w *talk) lend(size int64) error {
+	if !w.p.Lend(size) {
+		return &wsframe.Fault{Code: wsframe.TryAgainLater, Why: "no memory is left to hold a message of this length"}
+	}
+	return nil
+}
+
 // message judges one message and sends it on.
 func (w *talk) message(m *wsframe.Message) error {
 	text := m.Payload
 	if m.Compressed {
 		var err error
+		w.z.Grow = func(size int64) error { return w.lend(int64(len(m.Payload)) + size) }
 		text, err = w.z.Append(w.text[:0], m.Payload, w.in.Max, w.x.s.messageRatio())
 		if w.text = text; cap(text) > textKeep {
 			w.text = nil

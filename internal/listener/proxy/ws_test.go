@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"outvet/internal/gate"
 	"outvet/internal/payload/wsframe"
 )
 
@@ -523,11 +524,33 @@ func TestBrokenFramesEndBothSides(t *testing.T) {
 			if want := 1001 + b2i(tc.code == 1002); len(msgs) != 0 || len(codes) != 1 || codes[0] != want {
 				t.Error(msgs, codes)
 			}
-			if o := r.one(t).closed.Outcome; !strings.Contains(o.Error, "the client broke the WebSocket protocol") {
+			said := "the client broke the WebSocket protocol"
+			if tc.code == 1009 {
+				said = "a message could not be inspected"
+			}
+			if o := r.one(t).closed.Outcome; !strings.Contains(o.Error, said) {
 				t.Errorf("%+v", o)
 			}
 		})
 	}
+}
+
+func TestMessagesShareTheMemoryOfBodies(t *testing.T) {
+	s := newSite()
+	s.extensions = "permessage-deflate"
+	r := newRig(t, s.serve, nil, noSecrets)
+	r.gate.Memory, r.gate.Patience = gate.NewMemory(1<<20), 20*time.Millisecond
+	c := r.websocket(t, true, "/", offer)
+	for range 10 { // what one gives back, the next may take
+		c.text(strings.Repeat("x", 700_000))
+		c.next()
+	}
+	c.compressed(strings.Repeat("some text ", 200_000))
+	c.wantClose(1013, "no memory")
+	if msgs, _ := s.ended(t); len(msgs) != 10 {
+		t.Errorf("%d messages arrived", len(msgs))
+	}
+	r.one(t)
 }
 
 func b2i(b bool) int {

@@ -30,6 +30,7 @@ const (
 	InvalidData   = 1007
 	Refused       = 1008 // "policy violation"
 	TooBig        = 1009
+	TryAgainLater = 1013
 )
 
 // Bounds of frames, in bytes.

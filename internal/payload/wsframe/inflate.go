@@ -19,6 +19,9 @@ const ratioFrom = 1 << 20
 // goroutine.
 type Inflater struct {
 	Takeover bool // messages may refer to those before
+	// Grow, if not nil, is asked before the text takes more memory than 64 KiB,
+	// with the size in bytes it will then have. An error of it ends Append.
+	Grow func(size int64) error
 
 	dict []byte
 	src  bytes.Reader
@@ -32,7 +35,7 @@ const tail = "\x00\x00\xff\xff" + "\x01\x00\x00\xff\xff"
 
 // Append appends the inflated payload to dst, at most max bytes of it and, once
 // over 1 MiB, at most ratio times the payload. It may write behind the end of
-// payload. The error is a *Fault, after which the Inflater is of no more use.
+// payload. The error is a *Fault or that of Grow, after which the Inflater is of no more use.
 func (z *Inflater) Append(dst, payload []byte, max int64, ratio int) ([]byte, error) {
 	begin, coded := len(dst), len(payload)
 	payload = append(payload, tail...)
@@ -48,7 +51,13 @@ func (z *Inflater) Append(dst, payload []byte, max int64, ratio int) ([]byte, er
 	}()
 	for {
 		if len(dst) == cap(dst) {
-			dst = slices.Grow(dst, 512+len(dst)-begin)
+			more := 512 + len(dst) - begin
+			if size := int64(len(dst) - begin + more); z.Grow != nil && size > keep {
+				if err := z.Grow(size); err != nil {
+					return dst, err
+				}
+			}
+			dst = slices.Grow(dst, more)
 		}
 		n, err := f.Read(dst[len(dst):cap(dst)])
 		dst = dst[:len(dst)+n]
