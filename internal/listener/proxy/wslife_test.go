@@ -153,6 +153,23 @@ func TestWhatFollowsTheClientsCloseDoesNotLeave(t *testing.T) {
 	r.one(t)
 }
 
+func TestFramesSentWithTheHandshakeAreJudged(t *testing.T) {
+	for _, secure := range []bool{true, false} {
+		s := newSite()
+		r := newRig(t, s.serve, nil, noSecrets)
+		early := append(masked(wsframe.Header{Fin: true, Op: wsframe.Text}, []byte("early")), masked(wsframe.Header{Fin: true, Op: wsframe.Text}, []byte(token))...)
+		c := r.websocket(t, secure, "/", "\r\n"+string(early)) // and then a line end, which nobody reads
+		for op := wsframe.Text; op != wsframe.Close; {
+			op, _ = c.next() // the refusal may come before the answer to the first
+		}
+		c.conn.Close()
+		if msgs, _ := s.ended(t); fmt.Sprint(msgs) != "[early]" {
+			t.Error(msgs)
+		}
+		r.one(t)
+	}
+}
+
 func TestAnAnswerThatIsNoUpgradeIsPassedOn(t *testing.T) {
 	for _, status := range []int{200, 401, 426} {
 		r := newRig(t, func(w http.ResponseWriter, r *http.Request) {
