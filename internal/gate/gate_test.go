@@ -85,6 +85,22 @@ func inspectors(t testing.TB) *inspect.Set {
 	return set
 }
 
+// known is a secret that only its value betrays.
+const known = "correct-horse-7-battery"
+
+func knownInspectors(t testing.TB) *inspect.Set {
+	t.Helper()
+	s, err := secret.New(secret.Options{Key: []byte("key"), Known: []secret.Known{{Name: "staple", Value: []byte(known)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := inspect.NewSet(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
 func load(t testing.TB, text string) *policy.Policy {
 	t.Helper()
 	p, err := policy.Load(context.Background(), policy.Options{Name: "test.yaml", Text: []byte(text)})
@@ -251,16 +267,7 @@ func TestRedactionEditsTheMessageAndStripsHeaders(t *testing.T) {
 }
 
 func TestRedactionThatBringsRemainsTogetherIsRedactedAgain(t *testing.T) {
-	const known = "correct-horse-7-battery"
-	in, err := secret.New(secret.Options{Key: []byte("key"), Known: []secret.Known{{Name: "staple", Value: []byte(known)}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	set, err := inspect.NewSet(in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	g, log := newGate(t, "version: 1\ndefault: allow\nrules:\n  - {name: remove, finding: {kind: \"secret/*\"}, redact: remove}\n", set)
+	g, log := newGate(t, "version: 1\ndefault: allow\nrules:\n  - {name: remove, finding: {kind: \"secret/*\"}, redact: remove}\n", knownInspectors(t))
 	r, n := text(t, `{"k":"x `+known[:9]+known+known[9:]+` y"}`)
 	c, m := request(t, "POST", "https://ok.example/x", r, n)
 	p := g.Open(t.Context(), c, m)

@@ -200,8 +200,10 @@ func (p *Passage) again(r *rules, body []byte) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return nil, errors.New("redactions bring ever new findings together")
+	return nil, errEver
 }
+
+var errEver = errors.New("redactions bring ever new findings together")
 
 func redacts(edits []call.Edit) bool {
 	return slices.ContainsFunc(edits, func(e call.Edit) bool { return e.Kind == call.Redact })

@@ -115,18 +115,26 @@ func (w *windows) advance() ([]byte, error) {
 // call, and returns it as it may leave. The error is a *Stopped when policy does
 // not let it pass; then nothing of the stream may leave any more.
 func (p *Passage) Frame(path string, b []byte) ([]byte, error) {
-	content := payload.DecodeText(path, b, p.g.Limits)
-	defer content.Release()
-	edits, err := p.judge(content)
-	if err != nil || len(edits) == 0 {
-		return b, err
+	for range rounds { // a removal can bring together what stood on both sides of it
+		content := payload.DecodeText(path, b, p.g.Limits)
+		edits, err := p.judge(content)
+		if err == nil && len(edits) > 0 {
+			if b, err = content.Apply(nil, b, edits); err != nil {
+				err = p.stop(faulty("make the edits that policy asks for", err))
+			}
+		}
+		content.Release()
+		if err != nil || len(edits) == 0 {
+			return b, err
+		}
 	}
-	out, err := content.Apply(nil, b, edits)
-	if err != nil {
-		return nil, p.stop(call.Decision{Verdict: call.Block, Rule: call.RuleFault, Code: "fault",
-			Reason: "outvet could not make the edits that policy asks for: " + err.Error()})
-	}
-	return out, nil
+	return nil, p.stop(faulty("make the edits that policy asks for", errEver))
+}
+
+// faulty is the decision that our machinery failed under way.
+func faulty(what string, err error) call.Decision {
+	return call.Decision{Verdict: call.Block, Rule: call.RuleFault, Code: "fault",
+		Reason: "outvet could not " + what + ": " + err.Error()}
 }
 
 // judge decides one window or message by the policy in force now, and keeps
@@ -142,8 +150,7 @@ func (p *Passage) judge(content *payload.Content) ([]call.Edit, error) {
 	found, err := r.set.Run(p.ctx, p.c, content, r.policy.Wants)
 	p.inspect += time.Since(begin)
 	if err != nil {
-		return nil, p.stopLocked(call.Decision{Verdict: call.Block, Rule: call.RuleFault, Code: "fault",
-			Reason: "outvet could not inspect the request: " + err.Error()})
+		return nil, p.stopLocked(faulty("inspect the request", err))
 	}
 	c := *p.c
 	d := call.Decision{Findings: found, Uninspected: content.Uninspected, Policy: r.policy.Digest()}

@@ -192,6 +192,17 @@ func TestFramesAreEditedAndStopped(t *testing.T) {
 	}
 }
 
+func TestRedactedMessageIsInspectedAgain(t *testing.T) {
+	g, _ := newGate(t, strings.Replace(maskText, "mask}", "remove}", 1), knownInspectors(t))
+	c, m := request(t, "GET", "https://ok.example/", nil, 0)
+	p := g.Open(t.Context(), c, m)
+	defer p.Close(call.Outcome{})
+	got, err := p.Frame("frame/1", []byte("x "+known[:9]+known+known[9:]+" y"))
+	if err != nil || string(got) != "x  y" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 func TestNothingIsReadAfterTheCallIsClosed(t *testing.T) {
 	g, _ := newGate(t, rulesText, inspectors(t))
 	c, m := request(t, "POST", "https://ok.example/", strings.NewReader(`{"a":1}`), 7)

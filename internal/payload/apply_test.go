@@ -243,3 +243,28 @@ func TestRedactionOfALayerLeavesItsNeighboursAlone(t *testing.T) {
 		t.Errorf("%s, %v", out, err)
 	}
 }
+
+// A layer with very many findings goes as a whole, in time that stays linear.
+func TestLayerWithVeryManyFindingsIsRedactedAsAWhole(t *testing.T) {
+	const word = "s3cr3t-w0rd"
+	body := []byte(strings.Repeat("a=%73"+word[1:]+" ", 3000))
+	m := &Message{Header: http.Header{"Content-Type": {"text/plain"}}, Body: strings.NewReader(string(body)), Length: int64(len(body))}
+	c := Decode(m, body, Limits{})
+	defer c.Release()
+	var edits []call.Edit
+	for at := 0; ; {
+		i := bytes.Index(c.Text[at:], []byte(word))
+		if i < 0 {
+			break
+		}
+		at += i + len(word)
+		edits = append(edits, call.Edit{Kind: call.Redact, Place: c.Place(at-len(word), at), With: "[x]"})
+	}
+	if len(edits) < 3000 {
+		t.Fatalf("%d findings", len(edits))
+	}
+	out, err := c.Apply(m, body, edits)
+	if err != nil || bytes.Contains(out, []byte(word[1:])) {
+		t.Errorf("%.80q, %v", out, err)
+	}
+}

@@ -119,6 +119,10 @@ func mergeSplices(s []splice) []splice {
 	return out
 }
 
+// locateMax is how many cuts of one layer are made each for itself. Beyond it the
+// layer goes as a whole: to find each means to decode the layer each time.
+const locateMax = 256
+
 // part carries the cuts of part p one step down.
 func (r *resolver) part(p int, mine []cut) error {
 	c := r.c
@@ -134,6 +138,11 @@ func (r *resolver) part(p int, mine []cut) error {
 		}
 		return nil
 	case layerForm:
+		if len(mine) > locateMax {
+			d := &c.docs[at.doc]
+			r.span(int(d.from), int(d.to), mine[0].with)
+			return nil
+		}
 		for _, x := range mine {
 			from, to := r.locate(p, x)
 			r.span(from, to, x.with)
