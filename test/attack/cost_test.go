@@ -273,7 +273,7 @@ func TestCostIsLinear(t *testing.T) {
 	}
 	const (
 		most  = 12 // times as long for four times as much
-		least = 20 * time.Millisecond
+		least = 60 * time.Millisecond
 		slow  = 20 * time.Microsecond // per byte, whatever the machine does beside
 	)
 	for _, b := range burdens {
@@ -283,7 +283,7 @@ func TestCostIsLinear(t *testing.T) {
 		}
 		small, large := b.make(size), b.make(4*size)
 		var one, four spent
-		for i := range 3 {
+		for i := range 6 {
 			s, l := spend(t, g, small), spend(t, g, large)
 			if i == 0 || s.took < one.took {
 				one = s
