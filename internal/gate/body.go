@@ -18,7 +18,8 @@ import (
 const bodyDefault = 8 << 20
 
 // A Memory bounds the bytes of bodies that are held at one time, over all
-// calls. A call that finds it spent waits: back-pressure, not refusal.
+// calls. A call that finds it spent waits a while, and then has its body read in
+// windows: back-pressure, not refusal.
 type Memory struct {
 	sem *semaphore.Weighted
 	max int64

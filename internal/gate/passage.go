@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"sync"
 	"time"
 
@@ -154,7 +153,7 @@ func (p *Passage) apply(r *rules, content *payload.Content, whole []byte) {
 			defer content.Release()
 		}
 		edited, err := content.Apply(p.m, whole, d.Edits)
-		if err == nil && redacts(d.Edits) {
+		if err == nil && len(redactions(d.Edits)) > 0 {
 			edited, err = p.again(r, edited)
 		}
 		if err != nil {
@@ -204,10 +203,6 @@ func (p *Passage) again(r *rules, body []byte) ([]byte, error) {
 }
 
 var errEver = errors.New("redactions bring ever new findings together")
-
-func redacts(edits []call.Edit) bool {
-	return slices.ContainsFunc(edits, func(e call.Edit) bool { return e.Kind == call.Redact })
-}
 
 func quarantined(why, policy string) call.Decision {
 	return call.Decision{Verdict: call.Block, Rule: call.RuleQuarantine, Code: "quarantined", Policy: policy,
