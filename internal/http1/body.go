@@ -127,7 +127,7 @@ func (b *Body) chunk(p []byte) (int, error) {
 
 // end reads the line break after a chunk.
 func (b *Body) end() error {
-	line, err := b.r.line(b.lenient)
+	line, err := b.r.line()
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (b *Body) end() error {
 // begin reads the line before a chunk and, after the last one, the trailer; then
 // it returns io.EOF.
 func (b *Body) begin() error {
-	line, err := b.r.line(b.lenient)
+	line, err := b.r.line()
 	if err != nil {
 		return err
 	}
@@ -205,7 +205,7 @@ func (b *Body) readTrailer() error {
 }
 
 // line reads one line, good until the next call.
-func (r *Reader) line(lenient bool) ([]byte, error) {
+func (r *Reader) line() ([]byte, error) {
 	for scanned := 0; ; {
 		b := r.Ahead()
 		if i := bytes.IndexByte(b[scanned:], '\n'); i >= 0 {
@@ -216,10 +216,8 @@ func (r *Reader) line(lenient bool) ([]byte, error) {
 				return nil, bad("the line before a chunk is too long")
 			case i > 0 && b[i-1] == '\r':
 				return b[:i-1], nil
-			case !lenient:
-				return nil, bad("a line between chunks ends in a bare line feed")
 			}
-			return b[:i], nil
+			return nil, bad("a line between chunks ends in a bare line feed")
 		}
 		if scanned = len(b); scanned > chunkLineMax {
 			return nil, bad("the line before a chunk is too long")
