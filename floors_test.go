@@ -15,7 +15,7 @@ import (
 // lower floors only.
 var floors = [][]string{
 	{"call"},
-	{"internal/payload/layer", "internal/payload/inflate", "internal/payload/wsframe", "internal/payload/wsframe", "internal/match", "internal/filter", "internal/hostname"},
+	{"internal/payload/layer", "internal/payload/inflate", "internal/payload/wsframe", "internal/http1", "internal/match", "internal/filter", "internal/hostname"},
 	{"internal/payload", "internal/session", "internal/policy", "internal/record", "internal/forward", "internal/ca", "internal/answer"},
 	{"internal/inspect"},
 	{"internal/inspect/*"},
@@ -38,6 +38,7 @@ var within = map[[2]string]string{
 var listenersMay = map[string]bool{
 	"call": true, "internal/gate": true, "internal/payload": true, "internal/forward": true, "internal/ca": true,
 	"internal/payload/wsframe": true, // the messages of a WebSocket
+	"internal/http1":           true, // the messages of HTTP/1.1
 	"internal/hostname":        true, // the one spelling of a host
 	"internal/answer":          true, // renders a decision in the client's dialect; every HTTP listener needs the same
 }

@@ -31,6 +31,7 @@ var decoders = regexp.MustCompile(`^(compress/|encoding/(base32|base64|hex|xml|p
 var decodes = map[string]string{
 	"internal/ca":                    "PEM of keys and certificates",
 	"internal/record":                "text forms of hashes, keys and salts",
+	"internal/http1":                 "the URL of a request line",
 	"internal/gate":                  "the URL of a request is its destination",
 	"internal/forward":               "the URL of a request is its destination",
 	"internal/listener/proxy":        "the URL of a request is its destination; proxy credentials",

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"outvet/internal/hostname"
+	"outvet/internal/http1"
 )
 
 // ErrClosed is the cause of an Error after Close.
@@ -83,6 +84,8 @@ func fault(err error, host string) *Error {
 func ours(err error) (typ string, status int, detail string) {
 	var refused *Refused
 	var host *hostname.Error
+	var unsent *unsendable
+	var answer *http1.Error
 	switch {
 	case errors.As(err, &refused):
 		return "destination_ip_prohibited", http.StatusForbidden, refused.Error()
@@ -90,6 +93,14 @@ func ours(err error) (typ string, status int, detail string) {
 		return "http_request_error", http.StatusBadRequest, host.Error()
 	case errors.Is(err, ErrClosed):
 		return "proxy_internal_error", http.StatusServiceUnavailable, ErrClosed.Error()
+	case errors.As(err, &unsent):
+		return "http_request_error", http.StatusBadRequest, unsent.say()
+	case errors.As(err, &answer) && answer.Status == http.StatusRequestHeaderFieldsTooLarge:
+		return "http_response_header_section_size", http.StatusBadGateway, "the head of the server's answer is too long"
+	case errors.As(err, &answer):
+		return "http_protocol_error", http.StatusBadGateway, "the server's answer is malformed"
+	case errors.Is(err, errSwitched), errors.Is(err, errInterim):
+		return "http_protocol_error", http.StatusBadGateway, "the server sent an answer that was not asked for, or too many before the last"
 	case errors.Is(err, context.Canceled):
 		return "connection_terminated", http.StatusBadGateway, "the call was given up before it was answered"
 	}

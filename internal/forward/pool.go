@@ -33,9 +33,10 @@ const (
 // connection never serves a call of another pool: its address was judged by
 // this one's guard only.
 type pool struct {
-	h1, h2 *http.Transport
-	used   atomic.Uint64 // Forwarder.clock at the last use
-	over   atomic.Bool   // no further call comes here
+	h1   *h1Pool
+	h2   *http.Transport
+	used atomic.Uint64 // Forwarder.clock at the last use
+	over atomic.Bool   // no further call comes here
 }
 
 // pool returns the pool of g. It does not allocate for a guard that was seen.
@@ -59,7 +60,7 @@ func (f *Forwarder) newPool(g *call.Guard) *pool {
 		if len(f.pools) >= maxPools {
 			f.evict()
 		}
-		p = &pool{h1: f.newTransport(g, H1), h2: f.newTransport(g, H2)}
+		p = &pool{h1: f.newH1(g), h2: f.newTransport(g)}
 		f.pools[key] = p
 	}
 	if len(f.byGuard) >= maxKnown {
@@ -92,21 +93,34 @@ func (f *Forwarder) evict() {
 // CloseIdleConnections and its next call.
 func (p *pool) close() {
 	p.over.Store(true)
-	p.h1.CloseIdleConnections()
+	p.h1.close()
 	p.h2.CloseIdleConnections()
 }
 
-// newTransport returns a transport that dials under g and offers proto.
-func (f *Forwarder) newTransport(g *call.Guard, proto Proto) *http.Transport {
+// newTLS returns how TLS is spoken to servers.
+func (f *Forwarder) newTLS() *tls.Config {
+	return &tls.Config{
+		RootCAs:            f.roots,
+		ClientSessionCache: tls.NewLRUClientSessionCache(256),
+		// Records of full size from the start: each costs a system call.
+		DynamicRecordSizingDisabled: true,
+	}
+}
+
+// newH1 returns a pool of HTTP/1.1 connections dialled under g.
+func (f *Forwarder) newH1(g *call.Guard) *h1Pool {
+	p := &h1Pool{f: f, guard: g, tls: f.newTLS(), idle: map[h1Key][]*h1Conn{}}
+	p.tls.NextProtos = []string{"http/1.1"} // as clients offer it
+	return p
+}
+
+// newTransport returns a transport that dials under g and offers HTTP/2, and
+// HTTP/1.1 to servers without it.
+func (f *Forwarder) newTransport(g *call.Guard) *http.Transport {
 	t := &http.Transport{
-		Proxy:       nil, // the environment's proxies are for the agent, not for us
-		DialContext: f.dialUnder(g),
-		TLSClientConfig: &tls.Config{
-			RootCAs:            f.roots,
-			ClientSessionCache: tls.NewLRUClientSessionCache(256),
-			// Records of full size from the start: each costs a system call.
-			DynamicRecordSizingDisabled: true,
-		},
+		Proxy:                  nil, // the environment's proxies are for the agent, not for us
+		DialContext:            f.dialUnder(g),
+		TLSClientConfig:        f.newTLS(),
 		TLSHandshakeTimeout:    f.opt.TLSTimeout,
 		ResponseHeaderTimeout:  f.opt.HeaderTimeout,
 		ExpectContinueTimeout:  continueFor,
@@ -125,10 +139,7 @@ func (f *Forwarder) newTransport(g *call.Guard, proto Proto) *http.Transport {
 		},
 	}
 	t.Protocols.SetHTTP1(true)
-	t.Protocols.SetHTTP2(proto == H2)
-	if proto == H1 {
-		t.TLSClientConfig.NextProtos = []string{"http/1.1"} // as clients offer it
-	}
+	t.Protocols.SetHTTP2(true)
 	return t
 }
 

@@ -50,12 +50,16 @@ func (f *Forwarder) RoundTrip(req *http.Request, g *call.Guard, proto Proto) (*h
 		return nil, fault(err, host)
 	}
 	p := f.pool(g)
-	t := p.h1
-	if proto == H2 && req.Header.Get("Upgrade") == "" { // HTTP/2 has no upgrades
-		t = p.h2
+	tr := traceOf(req.Context())
+	if proto == H1 || req.URL.Scheme == "http" || req.Header.Get("Upgrade") != "" { // HTTP/2 has no upgrades
+		resp, err := p.h1.roundTrip(req, host, tr)
+		if err != nil {
+			return nil, fault(given(req.Context(), err), host)
+		}
+		return resp, nil
 	}
-	resp, err := t.RoundTrip(req)
-	if p.over.Load() { // flushed meanwhile: what t opened since is closed with the call
+	resp, err := p.h2.RoundTrip(req.WithContext(tr.follow(req.Context())))
+	if p.over.Load() { // flushed meanwhile: what it opened since is closed with the call
 		p.close()
 	}
 	if err == nil && req.Context().Err() != nil { // see body
@@ -65,7 +69,7 @@ func (f *Forwarder) RoundTrip(req *http.Request, g *call.Guard, proto Proto) (*h
 	if err != nil {
 		return nil, fault(given(req.Context(), err), host)
 	}
-	if resp.Body != http.NoBody && resp.StatusCode != http.StatusSwitchingProtocols {
+	if resp.Body != http.NoBody {
 		resp.Body = &body{resp.Body, req.Context()}
 	}
 	return resp, nil
@@ -87,6 +91,14 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, given(b.ctx, err) // which is not io.EOF
 }
 
+// portOf returns the port of a host with one, "" if it has none.
+func portOf(host string) string {
+	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+		return host[i+1:]
+	}
+	return ""
+}
+
 // prepare makes req ready to go and returns its canonical host.
 func (f *Forwarder) prepare(req *http.Request) (string, error) {
 	if f.closed.Load() {
@@ -96,9 +108,10 @@ func (f *Forwarder) prepare(req *http.Request) (string, error) {
 	if u == nil || u.Scheme != "https" && u.Scheme != "http" {
 		return "", errScheme
 	}
-	name, port := u.Host, ""
-	if i := strings.LastIndexByte(name, ':'); i >= 0 && i > strings.LastIndexByte(name, ']') {
-		name, port = name[:i], name[i:]
+	port := portOf(u.Host)
+	name := strings.TrimSuffix(u.Host[:len(u.Host)-len(port)], ":")
+	if port != "" {
+		port = ":" + port
 	}
 	host, err := hostname.Canonical(name)
 	if err != nil {

@@ -9,22 +9,50 @@ import (
 	"sync/atomic"
 )
 
-// A Trace hears what becomes of one round trip. The zero Trace is ready; it
-// serves one call.
+// A Trace says what is known of one round trip beside its request, and hears
+// what becomes of it. The zero Trace is ready; it serves one call.
 type Trace struct {
+	// Names are the names of the request's fields as they are to be written, in
+	// order, over HTTP/1.1; nil for sorted ones. Fields that are not in the
+	// request's header are not written.
+	Names []string
+	// Held says that the body is in memory: reading it does not wait.
+	Held bool
 	// Informational is called for each 1xx answer but 100 and 101, in order and
-	// before RoundTrip returns; an error ends the call. It runs on another
-	// goroutine than RoundTrip. It may be nil.
+	// before RoundTrip returns; an error ends the call. Over HTTP/2 it runs on
+	// another goroutine than RoundTrip. It may be nil.
 	Informational func(status int, h http.Header) error
+
+	// Answered are the names of the answer's fields as they came, in order; nil
+	// of an answer over HTTP/2. It is set when RoundTrip returns.
+	Answered []string
 
 	addr   atomic.Pointer[netip.AddrPort]
 	reused atomic.Bool
 }
 
-// WithTrace returns a context for a request that t is to follow. A ClientTrace
-// that ctx has hears on.
+type traceKey struct{}
+
+// WithTrace returns a context for a request that t is to follow.
 func WithTrace(ctx context.Context, t *Trace) context.Context {
-	ct := &httptrace.ClientTrace{GotConn: t.connected}
+	return context.WithValue(ctx, traceKey{}, t)
+}
+
+// traceOf returns the trace of ctx, an unheard one if it has none.
+func traceOf(ctx context.Context) *Trace {
+	if t, ok := ctx.Value(traceKey{}).(*Trace); ok {
+		return t
+	}
+	return &Trace{}
+}
+
+// follow returns a context by which net/http tells t. A ClientTrace that ctx has
+// hears on.
+func (t *Trace) follow(ctx context.Context) context.Context {
+	ct := &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
+		a, _ := netip.ParseAddrPort(i.Conn.RemoteAddr().String())
+		t.connected(a, i.Reused)
+	}}
 	if t.Informational != nil {
 		ct.Got1xxResponse = func(code int, h textproto.MIMEHeader) error {
 			if code == http.StatusContinue {
@@ -36,9 +64,9 @@ func WithTrace(ctx context.Context, t *Trace) context.Context {
 	return httptrace.WithClientTrace(ctx, ct)
 }
 
-func (t *Trace) connected(i httptrace.GotConnInfo) {
-	t.reused.Store(i.Reused)
-	if a, err := netip.ParseAddrPort(i.Conn.RemoteAddr().String()); err == nil {
+func (t *Trace) connected(a netip.AddrPort, reused bool) {
+	t.reused.Store(reused)
+	if a.IsValid() {
 		t.addr.Store(&a)
 	}
 }

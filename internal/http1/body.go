@@ -184,7 +184,7 @@ func hex(c byte) int {
 
 // readTrailer reads the fields after the last chunk.
 func (b *Body) readTrailer() error {
-	text, err := b.r.head(trailerMax, b.lenient)
+	text, err := b.r.head(trailerMax, false)
 	if err != nil {
 		return unexpected(err)
 	}

@@ -1,0 +1,275 @@
+package forward
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+
+	"outvet/call"
+	"outvet/internal/http1"
+)
+
+// reapEvery is how often idle connections are looked at.
+const reapEvery = 10 * time.Second
+
+// An h1Pool sends requests over HTTP/1.1 and keeps connections for the next ones.
+// All that a request needs happens on the goroutine of its caller: there is none
+// for a connection.
+type h1Pool struct {
+	f     *Forwarder
+	guard *call.Guard
+	tls   *tls.Config
+
+	// mu guards the rest. No connection in idle is used by anybody.
+	mu   sync.Mutex
+	idle map[h1Key][]*h1Conn // last used last
+	n    int                 // in idle
+	over bool
+	reap *time.Timer // nil when idle is empty
+}
+
+// An h1Key says whom a connection can serve.
+type h1Key struct {
+	secure bool
+	host   string // canonical
+	port   uint16
+}
+
+// An h1Conn is a connection that carries one request at a time.
+type h1Conn struct {
+	net.Conn
+	pool     *h1Pool
+	key      h1Key
+	r        http1.Reader
+	addr     netip.AddrPort
+	absolute bool   // an upstream proxy is at its other end, which wants absolute targets
+	auth     string // for that proxy
+	live     liveness
+	used     time.Time // at its last use's end
+}
+
+// abort closes the connection without a word to the server.
+func (c *h1Conn) abort() {
+	if t, ok := c.Conn.(*tls.Conn); ok {
+		t.NetConn().Close()
+		return
+	}
+	c.Close()
+}
+
+// keyOf returns what req needs of a connection.
+func keyOf(req *http.Request, host string) (h1Key, error) {
+	k := h1Key{secure: req.URL.Scheme == "https", host: host, port: 80}
+	if k.secure {
+		k.port = 443
+	}
+	if p := portOf(req.URL.Host); p != "" {
+		n, err := strconv.ParseUint(p, 10, 16)
+		if err != nil || n == 0 {
+			return k, errPort
+		}
+		k.port = uint16(n)
+	}
+	return k, nil
+}
+
+var errPort = &unsendable{errors.New("its port is no port")}
+
+// get returns a connection for k, and whether it served a call before.
+func (p *h1Pool) get(ctx context.Context, k h1Key) (c *h1Conn, reused bool, err error) {
+	for {
+		if c := p.pop(k); c == nil {
+			c, err := p.dial(ctx, k)
+			return c, false, err
+		} else if c.live.alive(c) {
+			return c, true, nil
+		} else {
+			c.Close()
+		}
+	}
+}
+
+func (p *h1Pool) pop(k h1Key) *h1Conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	list := p.idle[k]
+	if len(list) == 0 {
+		return nil
+	}
+	c := list[len(list)-1]
+	list[len(list)-1] = nil
+	if list = list[:len(list)-1]; len(list) == 0 {
+		delete(p.idle, k) // hosts come and go
+	} else {
+		p.idle[k] = list
+	}
+	p.n--
+	return c
+}
+
+// put keeps c for the next call, if there is room.
+func (p *h1Pool) put(c *h1Conn) {
+	c.used = time.Now()
+	p.mu.Lock()
+	list := p.idle[c.key]
+	if p.over || p.n >= p.f.opt.MaxIdle || len(list) >= p.f.opt.MaxIdlePerHost {
+		p.mu.Unlock()
+		c.Close()
+		return
+	}
+	p.idle[c.key] = append(list, c)
+	p.n++
+	if p.reap == nil {
+		p.reap = time.AfterFunc(min(reapEvery, p.f.opt.IdleTimeout), p.clean)
+	}
+	p.mu.Unlock()
+}
+
+// clean closes connections that were idle for too long or that the server
+// closed.
+func (p *h1Pool) clean() {
+	var dead []*h1Conn
+	now := time.Now()
+	p.mu.Lock()
+	for k, list := range p.idle {
+		keep := list[:0]
+		for _, c := range list {
+			if now.Sub(c.used) >= p.f.opt.IdleTimeout || !c.live.open(c) {
+				dead = append(dead, c)
+			} else {
+				keep = append(keep, c)
+			}
+		}
+		clear(list[len(keep):])
+		if p.idle[k] = keep; len(keep) == 0 {
+			delete(p.idle, k)
+		}
+	}
+	if p.n -= len(dead); p.n == 0 {
+		p.reap = nil
+	} else {
+		p.reap.Reset(min(reapEvery, p.f.opt.IdleTimeout))
+	}
+	p.mu.Unlock()
+	for _, c := range dead {
+		c.Close()
+	}
+}
+
+// close closes what is idle. Connections in use are closed after it.
+func (p *h1Pool) close() {
+	p.mu.Lock()
+	idle := p.idle
+	p.idle, p.n, p.over = map[h1Key][]*h1Conn{}, 0, true
+	if p.reap != nil {
+		p.reap.Stop()
+		p.reap = nil
+	}
+	p.mu.Unlock()
+	for _, list := range idle {
+		for _, c := range list {
+			c.Close()
+		}
+	}
+}
+
+// dial opens a connection for k.
+func (p *h1Pool) dial(ctx context.Context, k h1Key) (*h1Conn, error) {
+	conn, addr, err := p.f.Dial(ctx, k.host, k.port, p.guard)
+	if err != nil {
+		return nil, err
+	}
+	c := &h1Conn{Conn: conn, pool: p, key: k, addr: netip.AddrPortFrom(addr, k.port)}
+	if a, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil {
+		c.addr = a
+	}
+	c.live.of(conn)
+	if k.secure {
+		if c.Conn, err = p.secure(ctx, conn, k.host); err != nil {
+			conn.Close()
+			return nil, err
+		}
+	}
+	c.r.Src = c.Conn
+	return c, nil
+}
+
+// secure makes conn a TLS connection to host.
+func (p *h1Pool) secure(ctx context.Context, conn net.Conn, host string) (net.Conn, error) {
+	config := p.tls.Clone()
+	config.ServerName = host
+	t := tls.Client(conn, config)
+	hctx, cancel := context.WithTimeout(ctx, p.f.opt.TLSTimeout)
+	defer cancel()
+	if err := t.HandshakeContext(hctx); err != nil {
+		if ctx.Err() == nil && hctx.Err() != nil {
+			return nil, fmt.Errorf("%w: %w", errHandshakeTime, err)
+		}
+		return nil, err
+	}
+	return t, nil
+}
+
+// errHandshakeTime is why a handshake that takes too long is given up.
+var errHandshakeTime = errors.New("TLS handshake timeout")
+
+// roundTrip sends req, whose host is canonical.
+func (p *h1Pool) roundTrip(req *http.Request, host string, tr *Trace) (*http.Response, error) {
+	k, err := keyOf(req, host)
+	if err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	for {
+		x := &h1Exchange{req: req, trace: tr}
+		if err := x.prepare(); err != nil {
+			closeBody(req)
+			return nil, err
+		}
+		c, reused, err := p.get(req.Context(), k)
+		if err != nil {
+			x.release()
+			closeBody(req)
+			return nil, err
+		}
+		tr.connected(c.addr, reused)
+		x.c = c
+		resp, err := x.run()
+		if err == nil {
+			return resp, nil
+		}
+		if !reused || !x.repeatable() {
+			return nil, err
+		}
+		if req, err = rewound(req); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// rewound returns req with its body from the start.
+func rewound(req *http.Request) (*http.Request, error) {
+	if req.Body == nil || req.Body == http.NoBody {
+		return req, nil
+	}
+	body, err := req.GetBody()
+	if err != nil {
+		return nil, err
+	}
+	again := *req
+	again.Body = body
+	return &again, nil
+}
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		req.Body.Close()
+	}
+}
