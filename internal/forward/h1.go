@@ -245,7 +245,7 @@ func (p *h1Pool) roundTrip(req *http.Request, host string, tr *Trace) (*http.Res
 		if err == nil {
 			return resp, nil
 		}
-		if !reused || !x.repeatable() {
+		if !reused || !x.repeatable(err) {
 			return nil, err
 		}
 		if req, err = rewound(req); err != nil {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"outvet/internal/http1"
@@ -44,11 +45,14 @@ type h1Exchange struct {
 	wrote   chan struct{} // closed when a body written beside is over; nil if none is
 	sent    bool          // a byte reached the connection
 	wroteOK bool          // all of it did; read after wrote is closed
-	bodyErr error         // of the request's body, likewise
+	bodyErr atomic.Pointer[bodyFault]
 
 	resp *http1.Response
 	over bool
 }
+
+// A bodyFault says why the body of a request did not come to its end.
+type bodyFault struct{ err error }
 
 // An unsendable error says that a request cannot be written.
 type unsendable struct{ err error }
@@ -129,19 +133,19 @@ func (x *h1Exchange) run() (*http.Response, error) {
 		x.c.SetReadDeadline(time.Now().Add(d))
 	}
 	resp, err := x.answer()
-	if err == nil && ctx.Err() != nil {
+	switch {
+	case err != nil:
+	case ctx.Err() != nil:
 		err = ctx.Err()
+	default:
+		err = x.cause(nil)
 	}
 	if err != nil {
 		if x.c.pool.f.opt.HeaderTimeout > 0 && errors.Is(err, os.ErrDeadlineExceeded) {
 			err = errHeaderTime
 		}
 		x.end(false)
-		x.wait()
-		if x.bodyErr != nil {
-			err = x.bodyErr
-		}
-		return nil, err
+		return nil, x.cause(err)
 	}
 	if x.c.pool.f.opt.HeaderTimeout > 0 {
 		x.c.SetReadDeadline(time.Time{})
@@ -185,7 +189,7 @@ func (x *h1Exchange) send() error {
 	x.wrote = make(chan struct{})
 	go func() {
 		defer close(x.wrote)
-		x.bodyErr = x.stream(body)
+		x.stream(body)
 	}()
 	return nil
 }
@@ -217,9 +221,9 @@ func (x *h1Exchange) write() error {
 	return err
 }
 
-// stream writes head and body as the body comes. It returns an error of the body
-// alone: what the server does not take it may still answer.
-func (x *h1Exchange) stream(body io.ReadCloser) error {
+// stream writes head and body as the body comes. What the server does not take
+// it may still answer.
+func (x *h1Exchange) stream(body io.ReadCloser) {
 	defer body.Close()
 	defer x.release()
 	bp := readBuffers.Get().(*[]byte)
@@ -229,7 +233,7 @@ func (x *h1Exchange) stream(body io.ReadCloser) error {
 	left := x.frame.Length
 	if !x.trace.Held { // the head must not wait for the body
 		if !x.put(out) {
-			return nil
+			return
 		}
 		out = out[:0]
 	}
@@ -239,40 +243,56 @@ func (x *h1Exchange) stream(body io.ReadCloser) error {
 		case x.frame.Chunked:
 			out = http1.AppendChunk(out, in[:n])
 		case int64(n) > left:
-			x.c.Close()
-			return shortBody(x.frame.Length, x.frame.Length-left+int64(n))
+			x.giveUp(shortBody(x.frame.Length, x.frame.Length-left+int64(n)))
+			return
 		default:
 			out = append(out, in[:n]...)
 			left -= int64(n)
 		}
 		if err == io.EOF {
-			return x.last(out, left)
+			x.last(out, left)
+			return
 		}
 		if len(out) > 0 && !x.put(out) {
-			return nil
+			return
 		}
 		*x.out, out = out, out[:0]
 		if err != nil {
-			x.c.Close() // the server must not take it for whole
-			return err
+			x.giveUp(err)
+			return
 		}
 	}
 }
 
 // last ends the body.
-func (x *h1Exchange) last(out []byte, left int64) (err error) {
+func (x *h1Exchange) last(out []byte, left int64) {
 	switch {
 	case x.frame.Chunked:
+		var err error
 		if out, err = http1.AppendLastChunk(out, x.req.Trailer); err != nil {
-			x.c.Close()
-			return &unsendable{err}
+			x.giveUp(&unsendable{err})
+			return
 		}
 	case left > 0:
-		x.c.Close()
-		return shortBody(x.frame.Length, x.frame.Length-left)
+		x.giveUp(shortBody(x.frame.Length, x.frame.Length-left))
+		return
 	}
 	x.wroteOK = len(out) == 0 || x.put(out)
-	return nil
+}
+
+// giveUp ends a request whose body does not come to its end: the server must
+// not take it for whole.
+func (x *h1Exchange) giveUp(err error) {
+	x.bodyErr.Store(&bodyFault{err})
+	x.c.abort()
+}
+
+// cause returns why the exchange failed with err: the body, if that was it.
+func (x *h1Exchange) cause(err error) error {
+	if f := x.bodyErr.Load(); f != nil {
+		return f.err
+	}
+	return err
 }
 
 func (x *h1Exchange) put(b []byte) bool {
@@ -293,6 +313,10 @@ func (x *h1Exchange) answer() (*http.Response, error) {
 		switch s := r.StatusCode; {
 		case s == http.StatusSwitchingProtocols && x.req.Header.Get("Upgrade") != "":
 			x.resp = r
+			if !x.stop() { // from now on its holder ends it in order
+				return nil, x.req.Context().Err()
+			}
+			x.stop = func() bool { return false }
 			r.Response.Request = x.req
 			r.Response.Body = &upgraded{x: x}
 			x.trace.Answered = r.Names
@@ -360,25 +384,13 @@ func (x *h1Exchange) written() bool {
 	return x.wroteOK
 }
 
-// wait waits until nobody writes. The connection is closed; a body whose sender
-// is silent is not waited for.
-func (x *h1Exchange) wait() {
-	if x.wrote == nil {
-		return
-	}
-	t := time.NewTimer(lateWrite)
-	defer t.Stop()
-	select {
-	case <-x.wrote:
-	case <-t.C:
-		x.bodyErr = nil
-	}
-}
-
 // repeatable reports whether the request may go again after the connection,
-// which served others before, failed.
-func (x *h1Exchange) repeatable() bool {
-	if x.req.Context().Err() != nil || x.wrote != nil && x.bodyErr != nil {
+// which served others before, failed with err: the server may have closed it
+// without knowing of the request.
+func (x *h1Exchange) repeatable(err error) bool {
+	_, answered := errors.AsType[*http1.Error](err)
+	if x.req.Context().Err() != nil || x.bodyErr.Load() != nil || answered ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, errHeaderTime) || errors.Is(err, errInterim) || errors.Is(err, errSwitched) {
 		return false
 	}
 	req := x.req
@@ -409,8 +421,14 @@ func (b *h1Body) Read(p []byte) (int, error) {
 	}
 	ctx := b.x.req.Context()
 	b.x.end(err == io.EOF && ctx.Err() == nil)
+	if err != io.EOF {
+		err = b.x.cause(err)
+	}
 	return n, given(ctx, err) // a server that sees the call given up may end its answer in good order
 }
+
+// Ready reports whether some of the body can be read without waiting.
+func (b *h1Body) Ready() bool { return !b.x.over && b.x.resp.Body.Ready() }
 
 // Close implements io.Closer.
 func (b *h1Body) Close() error {

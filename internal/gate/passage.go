@@ -264,6 +264,10 @@ func (p *Passage) Prohibited(r *forward.Refused) call.Decision {
 	return *d
 }
 
+// Held reports whether the body, if there is one, is in memory: reading it waits
+// for nobody.
+func (p *Passage) Held() bool { return p.whole != nil }
+
 // Rewind returns the body from its start, for a second try on another
 // connection. ok is false when the body is not held whole.
 func (p *Passage) Rewind() (again io.ReadCloser, ok bool) {

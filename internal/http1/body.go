@@ -50,6 +50,20 @@ func (b *Body) Done() bool { return b.err == io.EOF }
 // UntilClose reports whether the body ends with the connection.
 func (b *Body) UntilClose() bool { return b.kind == untilClose }
 
+// Ready reports whether some of the body, or its end, can be read without
+// waiting for the other side.
+func (b *Body) Ready() bool {
+	ahead := b.r.Ahead()
+	if b.kind != chunks || b.state == inChunk || b.err != nil {
+		return len(ahead) > 0 || b.err != nil
+	}
+	if b.state == atEnd {
+		ahead = bytes.TrimPrefix(ahead, lastChunk[:2])
+	}
+	i := bytes.IndexByte(ahead, '\n')
+	return i > 0 && i+1 < len(ahead) && (ahead[0] != '0' || bytes.HasSuffix(ahead, []byte("\r\n\r\n")))
+}
+
 // Close implements io.Closer. It reads nothing: who owns the connection decides
 // what becomes of what is left.
 func (b *Body) Close() error {

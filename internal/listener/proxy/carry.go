@@ -22,9 +22,12 @@ func (x *exchange) carry() {
 // send sends the request on and returns the response, or nil if the client has
 // its answer already.
 func (x *exchange) send() *http.Response {
-	var trace forward.Trace
-	trace.Informational = x.informational
-	out := x.r.WithContext(forward.WithTrace(x.p.Context(), &trace))
+	trace := &x.trace
+	trace.Informational, trace.Held = x.informational, x.p.Held()
+	if res, ok := x.w.(*response); ok {
+		trace.Names = res.q.Names
+	}
+	out := x.r.WithContext(forward.WithTrace(x.p.Context(), trace))
 	if err := x.prepare(out); err != nil {
 		x.fail(*malformed(err.Error()))
 		return nil
@@ -153,9 +156,13 @@ func (x *exchange) respond(res *http.Response) {
 	for k, v := range res.Header {
 		dst[k] = v
 	}
-	for _, k := range [...]string{"Date", "Content-Type"} {
-		if _, ok := dst[k]; !ok {
-			dst[k] = nil // else net/http would add one
+	if w, ok := x.w.(*response); ok {
+		w.names, w.status = x.trace.Answered, res.Status
+	} else {
+		for _, k := range [...]string{"Date", "Content-Type"} {
+			if _, ok := dst[k]; !ok {
+				dst[k] = nil // else net/http would add one
+			}
 		}
 	}
 	if n := len(x.p.Edits); n > 0 {
@@ -197,7 +204,8 @@ func (x *exchange) stream(res *http.Response) {
 	if flush == nil {
 		flush = noFlush{}
 	}
-	if res.ContentLength < 0 || len(res.Trailer) > 0 {
+	ready := readiness(res.Body)
+	if res.ContentLength != 0 && !ready() {
 		flush.Flush() // the body may be long in coming
 	}
 	bp := x.s.buffers.Get().(*[]byte)
@@ -210,7 +218,7 @@ func (x *exchange) stream(res *http.Response) {
 				x.out.Error = "the client went away"
 				panic(http.ErrAbortHandler)
 			}
-			if err == nil && x.out.Received != res.ContentLength {
+			if err == nil && x.out.Received != res.ContentLength && !ready() {
 				flush.Flush()
 			}
 		}
@@ -221,6 +229,15 @@ func (x *exchange) stream(res *http.Response) {
 			x.broken(err)
 		}
 	}
+}
+
+// readiness returns a function that reports whether more of the body is there to
+// be read without waiting for it; what it cannot know is taken for no.
+func readiness(body io.Reader) func() bool {
+	if b, ok := body.(interface{ Ready() bool }); ok {
+		return b.Ready
+	}
+	return func() bool { return false }
 }
 
 // broken ends an answer whose head is sent in a way that the client notices.

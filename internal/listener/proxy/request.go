@@ -23,14 +23,15 @@ type exchange struct {
 	r *http.Request // as it came, but for the fields that end here
 	t *tunnel       // it came through, or nil
 
-	c    *call.Call
-	m    *payload.Message
-	p    *gate.Passage
-	ws   string // what it asks to be upgraded to, if that is a WebSocket
-	body body   // what the client sends
-	out  call.Outcome
-	info interim
-	last *closing // a connection to be closed in order after the record
+	c     *call.Call
+	m     *payload.Message
+	p     *gate.Passage
+	ws    string // what it asks to be upgraded to, if that is a WebSocket
+	body  body   // what the client sends
+	trace forward.Trace
+	out   call.Outcome
+	info  interim
+	last  *closing // a connection to be closed in order after the record
 }
 
 // outer serves the proxy's own port.
@@ -39,7 +40,7 @@ func (s *Server) outer(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodConnect:
 		s.connect(w, r)
 	case r.URL.Host == "":
-		help(w, r)
+		help(w)
 	default:
 		s.serve(w, r, nil)
 	}
@@ -135,6 +136,11 @@ func malformed(why string) *answer.Problem {
 // misled says why the request cannot be meant for where it was sent.
 func (x *exchange) misled() *answer.Problem {
 	d := &x.c.Dest
+	if res, ok := x.w.(*response); ok && res.q.Wrong != nil {
+		p := malformed(res.q.Wrong.Why)
+		p.Status = res.q.Wrong.Status
+		return p
+	}
 	switch {
 	case x.t == nil:
 	case x.t.sni != "":
@@ -233,6 +239,9 @@ func (x *exchange) refuse(d *call.Decision) {
 // fail answers a request that could not be carried.
 func (x *exchange) fail(p answer.Problem) {
 	x.drain()
+	if res, ok := x.w.(*response); ok && p.Status != http.StatusBadGateway && p.Status != http.StatusGatewayTimeout {
+		res.closing = true // who sends what is malformed is not listened to any longer
+	}
 	a := answer.Fault(x.r, x.body.head(), p, x.c)
 	x.out.Status = a.Status
 	x.last = x.s.say(x.w, x.r, a, x.body.left())

@@ -1,12 +1,10 @@
 package proxy
 
 import (
-	"bytes"
 	"io"
 	"maps"
 	"net"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
@@ -19,38 +17,31 @@ const (
 	lingerMax  = 256 << 20 // bytes read and thrown away
 )
 
-// say writes a, with its reason phrase where the protocol has one. For that
-// the connection is taken over and ends with the answer; it is returned to be
-// closed once the call is recorded.
+// say writes a, with its reason phrase where the protocol has one. left says
+// that the client may still be sending; then the connection ends with the
+// answer, and is returned to be closed once the call is recorded.
 func (s *Server) say(w http.ResponseWriter, r *http.Request, a answer.Answer, left bool) *closing {
-	if r.ProtoMajor == 1 {
-		if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
-			conn.SetDeadline(time.Now().Add(lingerTime))
-			conn.Write(statusLine(a)) // a client that is gone reads nothing
-			return &closing{conn, left}
-		}
-	}
 	h := w.Header()
 	clear(h)
 	maps.Copy(h, a.Header)
-	w.WriteHeader(a.Status)
-	w.Write(a.Body)
-	return nil
-}
-
-// statusLine returns a as it stands on the wire.
-func statusLine(a answer.Answer) []byte {
-	var b bytes.Buffer
-	b.WriteString("HTTP/1.1 " + strconv.Itoa(a.Status) + " " + a.Reason + "\r\n")
-	b.WriteString("Date: " + time.Now().UTC().Format(http.TimeFormat) + "\r\n")
-	for _, k := range slices.Sorted(maps.Keys(a.Header)) {
-		for _, v := range a.Header[k] {
-			b.WriteString(k + ": " + v + "\r\n")
-		}
+	res, ok := w.(*response)
+	if !ok {
+		w.WriteHeader(a.Status)
+		w.Write(a.Body)
+		return nil
 	}
-	b.WriteString("Connection: close\r\n\r\n")
-	b.Write(a.Body)
-	return b.Bytes()
+	h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	h.Set("Content-Length", strconv.Itoa(len(a.Body)))
+	res.names, res.status, res.closing = nil, strconv.Itoa(a.Status)+" "+a.Reason, res.closing || left
+	res.WriteHeader(a.Status)
+	res.Write(a.Body)
+	if !left {
+		return nil
+	}
+	res.finish() // a client that is gone reads nothing
+	conn, _ := res.c.takeOver()
+	conn.SetDeadline(time.Now().Add(lingerTime))
+	return &closing{conn, true}
 }
 
 // A closing is a connection on which the last answer is written.
@@ -84,19 +75,19 @@ func (c *closing) close() {
 }
 
 // help tells a browser or a misled client what this port is.
-func help(w http.ResponseWriter, r *http.Request) {
+func help(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Connection", "close")
 	w.WriteHeader(http.StatusBadRequest)
 	io.WriteString(w, "This is the proxy of outvet, not a web server.\n"+
-		"Tell your program to use it: HTTPS_PROXY and HTTP_PROXY = http://"+localAddr(r)+
+		"Tell your program to use it: HTTPS_PROXY and HTTP_PROXY = http://"+localAddr(w)+
 		"\nand to trust ca.pem of the state directory.\n")
 }
 
-// localAddr returns the address that r came to.
-func localAddr(r *http.Request) string {
-	if a, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
-		return a.String()
+// localAddr returns the address that a request came to.
+func localAddr(w http.ResponseWriter) string {
+	if res, ok := w.(*response); ok {
+		return res.c.LocalAddr().String()
 	}
 	return "this address"
 }

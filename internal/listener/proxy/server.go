@@ -3,8 +3,8 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -46,11 +46,13 @@ type Server struct {
 	Authority Authority
 	Logger    *slog.Logger  // for operators; nil for none
 	Peek      time.Duration // how long a tunnel may be silent before it is a raw connection; 250 ms
+	MaxConns  int           // clients' connections at a time; 16,384
 
 	start   sync.Once
-	front   *http.Server // CONNECT and absolute-form
-	inside  *http.Server // HTTP within tunnels
-	tunnels *queue       // from front to inside
+	inside  *http.Server  // HTTP/2 within tunnels
+	tunnels *queue        // of those, to inside
+	slots   chan struct{} // one taken for each connection
+	ending  chan struct{} // closed by Shutdown
 	tls     *tls.Config
 	log     *slog.Logger
 	buffers sync.Pool // of *[]byte, bufferSize
@@ -60,13 +62,15 @@ type Server struct {
 	trust      memory // who made calls in TLS
 
 	// mu guards what Serve and tunnels add and Shutdown takes.
-	mu      sync.Mutex
-	own     []netip.AddrPort
-	live    map[*tunnel]struct{}
-	talks   map[*talk]struct{} // WebSockets
-	closing bool
-	open    int           // tunnels and requests that are not over
-	over    chan struct{} // closed when none is open and none will be
+	mu        sync.Mutex
+	listeners []net.Listener
+	own       []netip.AddrPort
+	conns     map[*conn]struct{} // that speak HTTP/1.1
+	live      map[*tunnel]struct{}
+	talks     map[*talk]struct{} // WebSockets
+	closing   bool
+	open      int           // tunnels and requests that are not over
+	over      chan struct{} // closed when none is open and none will be
 }
 
 func (s *Server) setUp() {
@@ -79,6 +83,11 @@ func (s *Server) setUp() {
 	}
 	s.buffers.New = func() any { b := make([]byte, bufferSize); return &b }
 	s.beginnings.New = func() any { b := make([]byte, 0, 4<<10); return &b }
+	if s.MaxConns <= 0 {
+		s.MaxConns = connsDefault
+	}
+	s.slots, s.ending = make(chan struct{}, s.MaxConns), make(chan struct{})
+	s.conns = map[*conn]struct{}{}
 	s.live = map[*tunnel]struct{}{}
 	s.talks = map[*talk]struct{}{}
 	s.over = make(chan struct{})
@@ -88,10 +97,10 @@ func (s *Server) setUp() {
 		NextProtos:     []string{"h2", "http/1.1"},
 		GetCertificate: s.certificate,
 	}
-	s.front = s.server(s.outer)
-	s.front.Protocols.SetHTTP1(true)
-	s.inside = s.server(s.inner)
-	s.inside.Protocols.SetHTTP1(true)
+	s.inside = &http.Server{
+		Handler: http.HandlerFunc(s.inner), Protocols: new(http.Protocols), ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ReadHeaderTimeout: headTime, IdleTimeout: idleTime, MaxHeaderBytes: headMax,
+	}
 	s.inside.Protocols.SetHTTP2(true)
 	s.inside.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		return context.WithValue(ctx, tunnelKey{}, tunnelOf(c))
@@ -104,36 +113,24 @@ func (s *Server) setUp() {
 	go s.inside.Serve(s.tunnels)
 }
 
-func (s *Server) server(h http.HandlerFunc) *http.Server {
-	return &http.Server{
-		Handler: h, Protocols: new(http.Protocols), ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-		ReadHeaderTimeout: headTime, IdleTimeout: idleTime, MaxHeaderBytes: headMax,
-	}
-}
-
-// Serve answers on l until Shutdown, and then returns nil.
-func (s *Server) Serve(l net.Listener) error {
-	s.start.Do(s.setUp)
-	if a, ok := l.Addr().(*net.TCPAddr); ok {
-		s.mu.Lock()
-		s.own = append(s.own, a.AddrPort())
-		s.mu.Unlock()
-	}
-	if err := s.front.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
-}
-
 // Shutdown stops to accept, waits until the calls under way are over, and
 // returns nil; when ctx ends first it breaks them off and returns its error.
 // Every call has its closed record when it returns.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.start.Do(s.setUp)
-	first := s.front.Shutdown(ctx)
 	s.mu.Lock()
 	was := s.closing
-	s.closing = true
+	if s.closing = true; !was {
+		close(s.ending)
+	}
+	for _, l := range s.listeners {
+		l.Close()
+	}
+	for c := range s.conns {
+		if c.idle.Load() {
+			c.SetReadDeadline(time.Unix(1, 0)) // it then closes by itself
+		}
+	}
 	for t := range s.live {
 		if t.idle.Load() {
 			t.Conn.Close() // nothing was asked yet
@@ -146,7 +143,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		close(s.over)
 	}
 	s.mu.Unlock()
-	err := errors.Join(first, s.inside.Shutdown(ctx))
+	err := s.inside.Shutdown(ctx)
 	select {
 	case <-s.over:
 	case <-ctx.Done():
@@ -158,6 +155,29 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+func (s *Server) isClosing() bool {
+	select {
+	case <-s.ending:
+		return true
+	default:
+		return false
+	}
+}
+
+// admit notes a connection that Shutdown must end. It reports false if it was.
+func (s *Server) admit(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns[c] = struct{}{}
+	return !s.closing
+}
+
+func (s *Server) dismiss(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
 }
 
 // enter notes that a request or tunnel begins. It reports false when none may.
@@ -180,6 +200,7 @@ func (s *Server) leave(t *tunnel) {
 	defer s.mu.Unlock()
 	if t != nil {
 		delete(s.live, t)
+		<-s.slots
 	}
 	if s.open--; s.open == 0 && s.closing {
 		close(s.over)
@@ -188,11 +209,15 @@ func (s *Server) leave(t *tunnel) {
 
 // breakOff closes every connection.
 func (s *Server) breakOff() {
-	s.front.Close()
 	s.inside.Close()
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for t := range s.live {
+	conns, live := maps.Clone(s.conns), maps.Clone(s.live)
+	s.mu.Unlock() // which closing takes, too
+	for c := range conns {
+		c.cancel()
+		c.abort()
+	}
+	for t := range live {
 		t.Conn.Close()
 		t.cancel()
 	}

@@ -52,33 +52,28 @@ func tunnelOf(c net.Conn) *tunnel {
 func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	host, port, ok := authority(r.Host)
 	if !ok || strings.Contains(r.RequestURI, "@") {
+		w.(*response).closing = true
 		p := malformed("CONNECT " + r.Host + " does not name a host and a port")
 		s.say(w, r, answer.Fault(r, nil, *p, nil), false).close()
 		return
 	}
-	conn, buf, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		s.log.Error("take over a connection", "err", err)
-		return
-	}
-	conn.SetDeadline(time.Time{})
-	t := &tunnel{Conn: conn, s: s, host: host, port: port, caller: caller(r)}
-	if n := buf.Reader.Buffered(); n > 0 {
-		t.pre, _ = buf.Reader.Peek(n) // the reader is not used any more
+	c := w.(*response).c // CONNECT comes over HTTP/1.1 alone
+	nc, ahead := c.takeOver()
+	t := &tunnel{Conn: nc, s: s, host: host, port: port, caller: caller(r)}
+	if len(ahead) > 0 {
+		t.pre = ahead
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.idle.Store(true)
 	if !s.enter(t) {
 		t.cancel()
-		conn.Close()
+		nc.Close()
 		return
 	}
-	if _, err := conn.Write([]byte("HTTP/1.1 200 Connection established\r\n\r\n")); err != nil {
+	c.tunnel = t // which is served when this request is over
+	if _, err := nc.Write([]byte("HTTP/1.1 200 Connection established\r\n\r\n")); err != nil {
 		t.fault = "the client went away"
-		t.Close()
-		return
 	}
-	t.serve()
 }
 
 // authority splits and checks the target of a CONNECT.
@@ -100,6 +95,10 @@ func authority(s string) (host string, port uint16, ok bool) {
 // serve finds out what the tunnel is for. It returns once somebody else serves
 // it or it is closed.
 func (t *tunnel) serve() {
+	if t.fault != "" {
+		t.Close()
+		return
+	}
 	never := func() bool { return false }
 	k := t.sniff(time.Now().Add(t.s.Peek), never)
 	if k == kindSilent && t.s.Gate.Foresee(*t.call("tcp", "connect")) != call.Allow {
@@ -112,7 +111,7 @@ func (t *tunnel) serve() {
 	case kindTLS:
 		t.serveTLS()
 	case kindHTTP:
-		t.hand(t)
+		t.serveHTTP(t)
 	default:
 		if k == kindGone {
 			t.fault = leftEarly
@@ -121,7 +120,7 @@ func (t *tunnel) serve() {
 	}
 }
 
-// hand gives c, which is t or TLS over it, to the inner server.
+// hand gives c, TLS over t, to the server of HTTP/2.
 func (t *tunnel) hand(c net.Conn) {
 	t.idle.Store(false)
 	if !t.s.tunnels.push(c) {
@@ -150,7 +149,27 @@ func (t *tunnel) serveTLS() {
 		}
 	}
 	t.ready = true
-	t.hand(c)
+	if t.h2 {
+		t.hand(c)
+	} else {
+		t.serveHTTP(c)
+	}
+}
+
+// serveHTTP serves HTTP/1.1 on c, which is t or TLS over it.
+func (t *tunnel) serveHTTP(c net.Conn) {
+	t.idle.Store(false)
+	t.s.newConn(t.ctx, c, t).serve()
+}
+
+// misspoke notes what came in place of a request.
+func (t *tunnel) misspoke(why string) {
+	if t.calls.Load() == 0 {
+		t.fault = why
+		return
+	}
+	p := t.s.Gate.Open(context.Background(), t.call("connect", "CONNECT"), nil)
+	t.s.closed(p.Close(call.Outcome{Error: why}))
 }
 
 // certificate answers a TLS client. The name that it asks for counts, so that

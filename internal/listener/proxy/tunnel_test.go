@@ -194,7 +194,7 @@ func TestASpareTunnelLeavesNoRecord(t *testing.T) {
 	if b, _ := io.ReadAll(c); !bytes.HasPrefix(b, []byte("HTTP/1.1 400 ")) {
 		t.Errorf("%q", b)
 	}
-	if p := r.log.wait(t, 1)[0]; !strings.Contains(p.closed.Outcome.Error, "understood") {
+	if p := r.log.wait(t, 1)[0]; !strings.Contains(p.closed.Outcome.Error, "no request") {
 		t.Errorf("%+v", p.closed)
 	}
 }

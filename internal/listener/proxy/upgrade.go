@@ -1,17 +1,16 @@
 package proxy
 
 import (
-	"bytes"
 	"crypto/sha1"
 	"encoding/base64"
+	"maps"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
-	"time"
 
 	"outvet/call"
 	"outvet/internal/answer"
+	"outvet/internal/http1"
 	"outvet/internal/payload/wsframe"
 )
 
@@ -116,42 +115,29 @@ func (x *exchange) accepted(res *http.Response, key string) (deflate *wsframe.Pa
 	return deflate, ""
 }
 
-// wsHeader returns h as that of a handshake, with its names as RFC 6455 spells
-// them: not all programs read them in any case.
+// wsHeader returns h as that of a handshake.
 func wsHeader(h http.Header, upgrade string) http.Header {
-	out := make(http.Header, len(h)+2)
-	for k, v := range h {
-		out[wsName(k)] = v
-	}
+	out := maps.Clone(h)
 	out["Connection"], out["Upgrade"] = []string{"Upgrade"}, []string{upgrade}
 	return out
-}
-
-func wsName(k string) string {
-	if rest, ok := strings.CutPrefix(k, "Sec-Websocket-"); ok {
-		return "Sec-WebSocket-" + rest
-	}
-	return k
 }
 
 // talk answers the client with the server's handshake and carries what both
 // say then.
 func (x *exchange) talk(res *http.Response, up upstream, deflate *wsframe.Params) {
-	head := switching(res)
-	conn, buf, err := http.NewResponseController(x.w).Hijack()
+	head, err := switching(res, x.trace.Answered)
 	if err != nil {
-		x.out.Error = "the client went away"
+		x.out.Error = "the server's answer has a field that cannot be written"
 		return
 	}
-	conn.SetDeadline(time.Time{})
-	early, _ := buf.Reader.Peek(buf.Reader.Buffered()) // the reader is not used any more
+	conn, early := x.w.(*response).c.takeOver()
 	x.out.Status = res.StatusCode
 	x.last = &closing{conn, true}
 	if _, err := conn.Write(head); err != nil {
 		x.out.Error = "the client went away"
 		return
 	}
-	w := newTalk(x, conn, slices.Clone(early), up, deflate)
+	w := newTalk(x, conn, early, up, deflate)
 	if !x.s.join(w) {
 		w.goAway()
 	}
@@ -160,16 +146,12 @@ func (x *exchange) talk(res *http.Response, up upstream, deflate *wsframe.Params
 }
 
 // switching returns the head of a 101 answer, to be written at once.
-func switching(res *http.Response) []byte {
+func switching(res *http.Response, names []string) ([]byte, error) {
 	upgrade := res.Header.Get("Upgrade")
 	hopByHop(res.Header, false)
 	answer.Strip(res.Header)
 	delete(res.Header, "Alt-Svc")
-	var b bytes.Buffer
-	b.WriteString("HTTP/1.1 " + res.Status + "\r\n")
-	wsHeader(res.Header, upgrade).Write(&b) // writes to memory: no error
-	b.WriteString("\r\n")
-	return b.Bytes()
+	return http1.AppendResponse(nil, res.Status, wsHeader(res.Header, upgrade), names, http1.Framing{Length: -1})
 }
 
 // join notes a WebSocket that Shutdown must end. It reports false if it was.

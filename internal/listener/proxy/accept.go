@@ -1,0 +1,85 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+)
+
+const (
+	// connsDefault bounds the connections of clients that are open at a time.
+	connsDefault = 16 << 10
+	// acceptWait is for how long nobody is accepted after the system refused.
+	acceptWait = 100 * time.Millisecond
+)
+
+// Serve answers on l until Shutdown, and then returns nil. Beyond MaxConns
+// clients it accepts none until one has gone: those who wait are not refused.
+func (s *Server) Serve(l net.Listener) error {
+	s.start.Do(s.setUp)
+	if !s.listen(l) {
+		l.Close()
+		return nil
+	}
+	for {
+		select {
+		case s.slots <- struct{}{}:
+		case <-s.ending:
+			return nil
+		}
+		c, err := l.Accept()
+		if err == nil {
+			go s.greet(c)
+			continue
+		}
+		<-s.slots
+		select {
+		case <-s.ending:
+			return nil
+		default:
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		s.log.Error("accept a connection", "err", err) // no descriptors, no memory: it may get better
+		select {
+		case <-time.After(acceptWait):
+		case <-s.ending:
+			return nil
+		}
+	}
+}
+
+// listen notes where the proxy listens. It reports false after Shutdown.
+func (s *Server) listen(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return false
+	}
+	s.listeners = append(s.listeners, l)
+	if a, ok := l.Addr().(*net.TCPAddr); ok {
+		s.own = append(s.own, a.AddrPort())
+	}
+	return true
+}
+
+// greet serves a connection from its first byte to its end, or until it is
+// HTTP/2, which others serve. It gives the slot of the connection back.
+func (s *Server) greet(nc net.Conn) {
+	t := s.serveFront(nc)
+	if t == nil {
+		<-s.slots
+		return
+	}
+	t.serve()
+}
+
+// serveFront serves a connection to the proxy itself and returns the tunnel that
+// it became, if it did.
+func (s *Server) serveFront(nc net.Conn) *tunnel {
+	c := s.newConn(context.Background(), nc, nil)
+	c.serve()
+	return c.tunnel
+}
