@@ -11,6 +11,7 @@ import (
 type Request struct {
 	*http.Request
 	Names []string // of its fields, as they were spelt, in order
+	Field string   // Host as the field of that name says it; "" if there is none
 	Body  *Body    // also the http.Request's; nil if it has none
 	// Wrong says why the request cannot be carried although its head can be read:
 	// its framing or its host have two meanings. Its Body is not read then, and
@@ -39,6 +40,9 @@ func (r *Reader) ReadRequest(ctx context.Context, max int) (*Request, error) {
 	h.Header, q.Names = f.header, f.names
 	q.Request = h.WithContext(ctx)
 	h = q.Request
+	if len(f.host) > 0 {
+		q.Field = f.host[0]
+	}
 	if q.Wrong = hostOf(h, &f); q.Wrong == nil {
 		q.Wrong = q.frame(r, &f)
 	}

@@ -136,10 +136,15 @@ func malformed(why string) *answer.Problem {
 // misled says why the request cannot be meant for where it was sent.
 func (x *exchange) misled() *answer.Problem {
 	d := &x.c.Dest
-	if res, ok := x.w.(*response); ok && res.q.Wrong != nil {
-		p := malformed(res.q.Wrong.Why)
-		p.Status = res.q.Wrong.Status
-		return p
+	if res, ok := x.w.(*response); ok {
+		switch q := res.q; {
+		case q.Wrong != nil:
+			p := malformed(q.Wrong.Why)
+			p.Status = q.Wrong.Status
+			return p
+		case res.c.t == nil && res.c.foreign(q.Field, d.Host), res.c.t != nil && q.Field != "" && !agrees(d, q.Field):
+			return misdirected("the request is for " + hostPort(d.Host, d.Port) + ", its field Host for " + ascii(q.Field, 80))
+		}
 	}
 	switch {
 	case x.t == nil:

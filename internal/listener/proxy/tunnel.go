@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -57,7 +56,12 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 		s.say(w, r, answer.Fault(r, nil, *p, nil), false).close()
 		return
 	}
-	c := w.(*response).c // CONNECT comes over HTTP/1.1 alone
+	res := w.(*response) // CONNECT comes over HTTP/1.1 alone
+	if res.c.foreign(res.q.Field, host) {
+		s.contradict(w, r, host, port)
+		return
+	}
+	c := res.c
 	nc, ahead := c.takeOver()
 	t := &tunnel{Conn: nc, s: s, host: host, port: port, caller: caller(r)}
 	if len(ahead) > 0 {
@@ -76,20 +80,15 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// authority splits and checks the target of a CONNECT.
-func authority(s string) (host string, port uint16, ok bool) {
-	h, p, err := net.SplitHostPort(s)
-	if err != nil {
-		return "", 0, false
-	}
-	n, err := strconv.ParseUint(p, 10, 16)
-	if err != nil || n == 0 {
-		return "", 0, false
-	}
-	if host, err = hostname.Canonical(h); err != nil {
-		return "", 0, false
-	}
-	return host, uint16(n), true
+// contradict refuses and records a CONNECT whose field Host names another host.
+func (s *Server) contradict(w http.ResponseWriter, r *http.Request, host string, port uint16) {
+	res := w.(*response)
+	why := "the CONNECT is for " + hostPort(host, port) + ", its field Host for " + ascii(res.q.Field, 80)
+	t := &tunnel{host: host, port: port, caller: caller(r)}
+	p := s.Gate.Open(r.Context(), t.call("connect", "CONNECT"), nil)
+	res.closing = true
+	s.say(w, r, answer.Fault(r, nil, *misdirected(why), nil), false).close()
+	s.closed(p.Close(call.Outcome{Status: http.StatusMisdirectedRequest, Error: why}))
 }
 
 // serve finds out what the tunnel is for. It returns once somebody else serves

@@ -213,7 +213,7 @@ func TestMalformedRequestsAreAnsweredAndReachNobody(t *testing.T) {
 		{"POST http://" + host + "/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "400"},
 		{"GET http://" + host + "/ HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 100<<10) + "\r\n\r\n", "431"},
 		{"GET http://" + host + "/a#b HTTP/1.1\r\nHost: x\r\n\r\n", "400"},
-		{"GET http://" + r.addr + "/ HTTP/1.1\r\nHost: x\r\n\r\n", "508"},
+		{"GET http://" + r.addr + "/ HTTP/1.1\r\nHost: " + r.addr + "\r\n\r\n", "508"},
 		{"\x16\x03\x01\x00\x05hello\r\n\r\n", "400"},
 	} {
 		c, err := net.Dial("tcp", r.addr)
