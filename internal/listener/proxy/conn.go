@@ -70,7 +70,7 @@ func (c *conn) serve() {
 
 // next serves the next request. It reports whether another may follow.
 func (c *conn) next() bool {
-	c.SetReadDeadline(time.Now().Add(idleTime))
+	c.SetReadDeadline(time.Now().Add(c.s.IdleTime))
 	if c.s.isClosing() || c.r.Wait() != nil { // Shutdown sets a deadline, too
 		return false
 	}
@@ -78,7 +78,7 @@ func (c *conn) next() bool {
 	if c.t != nil {
 		c.t.asked.Store(true)
 	}
-	c.SetReadDeadline(time.Now().Add(headTime))
+	c.SetReadDeadline(time.Now().Add(c.s.HeadTime))
 	ctx, cancel := context.WithCancel(c.ctx)
 	defer cancel()
 	q, err := c.r.ReadRequest(ctx, headMax)
@@ -185,8 +185,8 @@ func reset(c net.Conn) {
 
 // Write implements io.Writer. A client that takes nothing for too long is gone.
 func (c *conn) Write(b []byte) (int, error) {
-	if now := time.Now(); c.until.Sub(now) < stallTime/2 {
-		c.until = now.Add(stallTime)
+	if now := time.Now(); c.until.Sub(now) < c.s.StallTime/2 {
+		c.until = now.Add(c.s.StallTime)
 		c.SetWriteDeadline(c.until)
 	}
 	return c.Conn.Write(b)

@@ -47,6 +47,9 @@ type Server struct {
 	Logger    *slog.Logger  // for operators; nil for none
 	Peek      time.Duration // how long a tunnel may be silent before it is a raw connection; 250 ms
 	MaxConns  int           // clients' connections at a time; 16,384
+	HeadTime  time.Duration // for the head of a request; 30 s
+	IdleTime  time.Duration // between requests; 5 min
+	StallTime time.Duration // for which a client may take nothing of its answer; 5 min
 
 	start   sync.Once
 	inside  *http.Server  // HTTP/2 within tunnels
@@ -86,6 +89,14 @@ func (s *Server) setUp() {
 	if s.MaxConns <= 0 {
 		s.MaxConns = connsDefault
 	}
+	for _, d := range []struct {
+		set *time.Duration
+		def time.Duration
+	}{{&s.HeadTime, headTime}, {&s.IdleTime, idleTime}, {&s.StallTime, stallTime}} {
+		if *d.set <= 0 {
+			*d.set = d.def
+		}
+	}
 	s.slots, s.ending = make(chan struct{}, s.MaxConns), make(chan struct{})
 	s.conns = map[*conn]struct{}{}
 	s.live = map[*tunnel]struct{}{}
@@ -99,7 +110,7 @@ func (s *Server) setUp() {
 	}
 	s.inside = &http.Server{
 		Handler: http.HandlerFunc(s.inner), Protocols: new(http.Protocols), ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-		ReadHeaderTimeout: headTime, IdleTimeout: idleTime, MaxHeaderBytes: headMax,
+		ReadHeaderTimeout: s.HeadTime, IdleTimeout: s.IdleTime, MaxHeaderBytes: headMax,
 	}
 	s.inside.Protocols.SetHTTP2(true)
 	s.inside.ConnContext = func(ctx context.Context, c net.Conn) context.Context {

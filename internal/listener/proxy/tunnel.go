@@ -161,12 +161,9 @@ func (t *tunnel) serveHTTP(c net.Conn) {
 	t.s.newConn(t.ctx, c, t).serve()
 }
 
-// misspoke notes what came in place of a request.
+// misspoke records what came in place of a request.
 func (t *tunnel) misspoke(why string) {
-	if t.calls.Load() == 0 {
-		t.fault = why
-		return
-	}
+	t.calls.Add(1)
 	p := t.s.Gate.Open(context.Background(), t.call("connect", "CONNECT"), nil)
 	t.s.closed(p.Close(call.Outcome{Error: why}))
 }
