@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -52,7 +53,8 @@ type h1Conn struct {
 	absolute bool   // an upstream proxy is at its other end, which wants absolute targets
 	auth     string // for that proxy
 	live     liveness
-	used     time.Time // at its last use's end
+	used     time.Time     // at its last use's end
+	keep     time.Duration // for how long after it the server keeps it, as far as it says; 0 if it does not
 }
 
 // abort closes the connection without a word to the server.
@@ -62,6 +64,29 @@ func (c *h1Conn) abort() {
 		return
 	}
 	c.Close()
+}
+
+// stale reports whether the connection was idle for too long: the server may be
+// closing it just now, and a POST that meets that is lost.
+func (c *h1Conn) stale(now time.Time) bool {
+	idle := now.Sub(c.used)
+	return idle >= c.pool.f.opt.IdleTimeout || c.keep > 0 && idle >= c.keep-keepMargin
+}
+
+// keepMargin is how long before its time a connection is given up.
+const keepMargin = time.Second
+
+// heed notes how long the server keeps the connection: Keep-Alive: timeout=5.
+func (c *h1Conn) heed(h http.Header) {
+	for _, v := range h["Keep-Alive"] {
+		for word := range strings.SplitSeq(v, ",") {
+			if n, ok := strings.CutPrefix(strings.TrimSpace(word), "timeout="); ok {
+				if s, err := strconv.ParseUint(n, 10, 16); err == nil {
+					c.keep = max(time.Duration(s)*time.Second, 1)
+				}
+			}
+		}
+	}
 }
 
 // keyOf returns what req needs of a connection.
@@ -88,7 +113,7 @@ func (p *h1Pool) get(ctx context.Context, k h1Key) (c *h1Conn, reused bool, err 
 		if c := p.pop(k); c == nil {
 			c, err := p.dial(ctx, k)
 			return c, false, err
-		} else if c.live.alive(c) {
+		} else if !c.stale(time.Now()) && c.live.alive(c) {
 			return c, true, nil
 		} else {
 			c.Close()
@@ -141,7 +166,7 @@ func (p *h1Pool) clean() {
 	for k, list := range p.idle {
 		keep := list[:0]
 		for _, c := range list {
-			if now.Sub(c.used) >= p.f.opt.IdleTimeout || !c.live.open(c) {
+			if c.stale(now) || !c.live.open(c) {
 				dead = append(dead, c)
 			} else {
 				keep = append(keep, c)

@@ -344,6 +344,7 @@ var (
 
 func (x *h1Exchange) final(r *http1.Response) *http.Response {
 	x.resp = r
+	x.c.heed(r.Header)
 	r.Response.Request = x.req
 	x.trace.Answered = r.Names
 	if r.Body == nil {
