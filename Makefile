@@ -1,7 +1,8 @@
 # make test is what CI runs. Each target works alone.
-.PHONY: build test format vet staticcheck npm race whole fuzz bench man
+.PHONY: build test format vet staticcheck npm race whole fuzz bench soak man
 
 FUZZTIME ?= 3s
+SOAK ?= 1h
 export GOTOOLCHAIN = local
 
 build:
@@ -40,6 +41,10 @@ fuzz:
 
 bench:
 	go test -run '^$$' -bench . -benchmem ./...
+
+# Mixed load for as long as is asked for; memory must stay flat.
+soak:
+	OUTVET_SOAK=$(SOAK) go test -count=1 -v -timeout 24h -run TestSoak ./test/siege
 
 man: build
 	./outvet man --dir doc/man
