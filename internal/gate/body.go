@@ -103,7 +103,7 @@ func (p *Passage) read() (whole []byte, rest io.Reader, err error) {
 // readKnown reads a body of n bytes. Where memory is short it is read in windows.
 func (p *Passage) readKnown(n int64) (whole []byte, rest io.Reader, err error) {
 	p.loan.m = p.g.Memory
-	whole = make([]byte, 0, min(n, free))
+	whole = p.room(n)
 	for int64(len(whole)) < n {
 		if len(whole) == cap(whole) {
 			size := min(2*int64(cap(whole)), n)
@@ -119,6 +119,48 @@ func (p *Passage) readKnown(n int64) (whole []byte, rest io.Reader, err error) {
 		}
 	}
 	return whole, nil, nil
+}
+
+// rooms are buffers for bodies of free bytes at most, by size: small ones must not
+// cost the memory of large ones while models think.
+var rooms = [...]struct {
+	size int64
+	pool *sync.Pool
+}{{8 << 10, &sync.Pool{}}, {free, &sync.Pool{}}}
+
+// room returns the memory for the beginning of a body of n bytes. The call gives
+// it back when it is closed.
+func (p *Passage) room(n int64) []byte {
+	if n > free {
+		return make([]byte, 0, free)
+	}
+	for i := range rooms {
+		r := &rooms[i]
+		if n > r.size {
+			continue
+		}
+		b, ok := r.pool.Get().(*[]byte)
+		if !ok {
+			fresh := make([]byte, 0, r.size)
+			b = &fresh
+		}
+		p.lent = lent{b, r.pool}
+		break
+	}
+	return (*p.lent.b)[:0:n]
+}
+
+// A lent is memory of a pool.
+type lent struct {
+	b    *[]byte
+	pool *sync.Pool
+}
+
+func (l *lent) giveBack() {
+	if l.b != nil {
+		l.pool.Put(l.b)
+		*l = lent{}
+	}
 }
 
 // readPatiently reads a body of unknown length until it ends, reaches limit,
@@ -219,16 +261,21 @@ func (s *chunks) Read(b []byte) (int, error) {
 // A body is what leaves. It counts and digests what is read from it.
 type body struct {
 	// mu lets the call be closed while the transport still reads.
-	mu sync.Mutex
-	r  io.Reader
-	n  int64
-	h  hash.Hash
+	mu   sync.Mutex
+	r    io.Reader
+	held bool // r is in memory, which is used for other calls once this one is closed
+	n    int64
+	h    hash.Hash
 }
 
 // hold makes b the body of the message.
 func (p *Passage) hold(b []byte) {
+	if p.body != nil {
+		p.body.sum() // an earlier try is over
+	}
 	p.whole = b
 	p.pass(bytes.NewReader(b))
+	p.body.held = true
 	p.m.Length = int64(len(b))
 }
 
@@ -247,10 +294,18 @@ var errClosed = errors.New("gate: the call is over")
 func (b *body) Read(buf []byte) (int, error) {
 	b.mu.Lock()
 	r := b.r
-	b.mu.Unlock()
-	if r == nil {
+	switch {
+	case r == nil:
+		b.mu.Unlock()
 		return 0, errClosed
+	case b.held:
+		defer b.mu.Unlock()
+		n, err := r.Read(buf)
+		b.n += int64(n)
+		b.h.Write(buf[:n])
+		return n, err
 	}
+	b.mu.Unlock()
 	n, err := r.Read(buf) // not under the lock: it may wait for the client
 	b.mu.Lock()
 	defer b.mu.Unlock()

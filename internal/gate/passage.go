@@ -41,6 +41,7 @@ type Passage struct {
 	body    *body
 	loan    loan
 	whole   []byte
+	lent    lent // holds whole, if that came from a pool
 }
 
 // A Stopped is the error of a Body or Frame that policy refused under way.
@@ -271,7 +272,7 @@ func (p *Passage) Held() bool { return p.whole != nil }
 // Rewind returns the body from its start, for a second try on another
 // connection. ok is false when the body is not held whole.
 func (p *Passage) Rewind() (again io.ReadCloser, ok bool) {
-	if p.whole == nil {
+	if p.whole == nil || p.done {
 		return nil, false
 	}
 	p.hold(p.whole)
@@ -292,6 +293,8 @@ func (p *Passage) Close(o call.Outcome) error {
 	p.cut(nil)
 	p.loan.repay()
 	r := p.closed(o)
+	p.whole = nil
+	p.lent.giveBack()
 	if p.late {
 		return p.g.late.add(p.g, story{p.decidedRecord(), r})
 	}
