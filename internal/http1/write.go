@@ -64,7 +64,9 @@ type writer struct {
 	host    string
 	framed  bool // the framing is written
 	hosted  bool
-	known   int // fields of h that names told
+	known   int                 // fields of h that names told
+	turns   map[string]*turn    // of fields with several values; nil if none came yet
+	seen    map[string]struct{} // told already; nil as long as names are few
 }
 
 func (w *writer) fields(b []byte) ([]byte, error) {
@@ -88,22 +90,17 @@ func (w *writer) fields(b []byte) ([]byte, error) {
 			continue
 		}
 		values := w.h[key]
-		at := 0
 		if len(values) > 1 {
-			at = times(w.names[:i], name, key)
-		}
-		if at == 0 && values != nil {
+			values = w.share(key, values)
+		} else if values != nil {
+			if w.again(i, key) {
+				continue // it had more values once
+			}
 			w.known++
 		}
-		if at < len(values) {
-			last := at + 1
-			if times(w.names[i+1:], name, key) == 0 {
-				last = len(values)
-			}
-			for _, v := range values[at:last] {
-				if b, err = appendField(b, name, v); err != nil {
-					return nil, err
-				}
+		for _, v := range values {
+			if b, err = appendField(b, name, v); err != nil {
+				return nil, err
 			}
 		}
 	}
@@ -114,6 +111,54 @@ func (w *writer) fields(b []byte) ([]byte, error) {
 		b = w.writeFraming(b, "")
 	}
 	return append(b, "\r\n"...), nil
+}
+
+// few is how many names are looked through without a map.
+const few = 64
+
+// again reports whether the field of names[i], whose canonical name is key, was
+// told before.
+func (w *writer) again(i int, key string) bool {
+	if len(w.names) <= few {
+		return times(w.names[:i], key, key) > 0
+	}
+	if w.seen == nil {
+		w.seen = map[string]struct{}{}
+	}
+	_, was := w.seen[key]
+	w.seen[key] = struct{}{}
+	return was
+}
+
+// A turn says how many names of one field are to come, and which value is next.
+type turn struct{ left, next int }
+
+// share returns the values that the next name of a field with several takes: one
+// each, the last name all that are left.
+func (w *writer) share(key string, values []string) []string {
+	if w.turns == nil {
+		w.turns = map[string]*turn{}
+		for _, name := range w.names {
+			k := canonical(name)
+			if len(w.h[k]) < 2 {
+				continue
+			}
+			if w.turns[k] == nil {
+				w.turns[k] = &turn{}
+				w.known++
+			}
+			w.turns[k].left++
+		}
+	}
+	t := w.turns[key]
+	t.left--
+	from := min(t.next, len(values))
+	to := min(from+1, len(values))
+	if t.left == 0 {
+		to = len(values)
+	}
+	t.next = to
+	return values[from:to]
 }
 
 // others writes the fields that names did not tell, sorted.

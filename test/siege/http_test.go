@@ -206,6 +206,8 @@ var hostile = []struct {
 	{"CONNECT path", "CONNECT /H:443 HTTP/1.1\r\nHost: H\r\n\r\n", []int{400}, 0},
 	{"CONNECT spaces", "CONNECT H :443 HTTP/1.1\r\nHost: H\r\n\r\n", []int{400}, 0},
 	{"CONNECT zone", "CONNECT [fe80::1%25lo]:443 HTTP/1.1\r\nHost: H\r\n\r\n", []int{400}, 0},
+	{"CONNECT with a body", "CONNECT H:80 HTTP/1.1\r\nHost: H:80\r\nContent-Length: 4\r\n\r\nabcdGET / HTTP/1.1\r\nHost: H\r\n\r\n", []int{400}, 0},
+	{"CONNECT in chunks", "CONNECT H:80 HTTP/1.1\r\nHost: H:80\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: H\r\n\r\n", []int{400}, 0},
 	{"pipelined", "GET http://H/1 HTTP/1.1\r\nHost: H\r\n\r\nGET http://H/2 HTTP/1.1\r\nHost: H\r\n\r\n", []int{200}, 2},
 	{"pipelined after a block", "GET http://blocked.example/1 HTTP/1.1\r\nHost: blocked.example\r\n\r\nGET http://H/2 HTTP/1.1\r\nHost: H\r\n\r\n", []int{403}, -1},
 	{"blocked body is no request", "POST http://blocked.example/1 HTTP/1.1\r\nHost: blocked.example\r\nContent-Length: 43\r\n\r\nGET http://H/smuggled HTTP/1.1\r\nHost: H\r\n\r\n", []int{403}, 0},

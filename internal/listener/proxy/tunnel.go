@@ -50,9 +50,9 @@ func tunnelOf(c net.Conn) *tunnel {
 // connect answers a CONNECT and serves what comes through it.
 func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	host, port, ok := authority(r.Host)
-	if !ok || strings.Contains(r.RequestURI, "@") {
+	if !ok || strings.Contains(r.RequestURI, "@") || w.(*response).q.Body != nil {
 		w.(*response).closing = true
-		p := malformed("CONNECT " + r.Host + " does not name a host and a port")
+		p := malformed("CONNECT " + r.Host + " does not name a host and a port, and nothing else")
 		s.say(w, r, answer.Fault(r, nil, *p, nil), false).close()
 		return
 	}
