@@ -163,7 +163,7 @@ func (b *Body) begin() error {
 	n := 0
 	for ; n < len(line) && hex(line[n]) >= 0; n++ {
 		if n >= 15 {
-			return bad("the size of a chunk, %.20q, is too large", line)
+			return badly("the size of a chunk is too large", string(line))
 		}
 		size = size<<4 | int64(hex(line[n]))
 	}
@@ -172,7 +172,7 @@ func (b *Body) begin() error {
 		ext = bytes.TrimLeft(ext, " \t")
 	}
 	if n == 0 || len(ext) > 0 && (ext[0] != ';' || !all(string(ext), valueClass)) {
-		return bad("a chunk begins with %.20q, which is no size", line)
+		return badly("a chunk does not begin with its size", string(line))
 	}
 	// An extension may carry much beside little data; net/http counts alike.
 	b.excess = max(0, b.excess+int64(len(line))+4-16-2*size)
@@ -208,7 +208,7 @@ func (b *Body) readTrailer() error {
 	}
 	for key, values := range f.header {
 		if forbidden(key) {
-			return bad("the trailer has a field %s, which may not stand there", key)
+			return badly("the trailer has a field that may not stand there", key)
 		}
 		if *b.trailer == nil {
 			*b.trailer = http.Header{}

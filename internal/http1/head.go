@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 )
 
@@ -75,7 +76,7 @@ func (r *Reader) spill(long, b []byte) []byte {
 }
 
 func tooLong(max int) *Error {
-	return &Error{http.StatusRequestHeaderFieldsTooLarge, "the head is longer than " + itoa(int64(max)) + " bytes"}
+	return &Error{Status: http.StatusRequestHeaderFieldsTooLarge, Why: "the head is longer than " + strconv.Itoa(max) + " bytes"}
 }
 
 // cutLine cuts the first line, without its end, off a head.
@@ -120,7 +121,7 @@ func (f *fieldSet) parse(s string) *Error {
 		}
 		name, value := line[:i], trim(line[i+1:])
 		if !all(value, valueClass) {
-			return bad("the %s %q holds a control character", f.where, name)
+			return badly("a "+f.where+" holds a control character", name)
 		}
 		key := canonical(name)
 		f.names = append(f.names, name)
@@ -144,13 +145,13 @@ func (f *fieldSet) parse(s string) *Error {
 func (f *fieldSet) malformed(line string, i int) *Error {
 	switch {
 	case line[0] == ' ' || line[0] == '\t':
-		return bad("a %s is folded over two lines", f.where)
+		return bad("a " + f.where + " is folded over two lines")
 	case i == len(line):
-		return bad("a line of the head, %.40q, has no colon", line)
+		return badly("a line of the head has no colon", line)
 	case i > 0 && (line[i] == ' ' || line[i] == '\t'):
-		return bad("white space stands before the colon of the %s %.40q", f.where, line[:i])
+		return badly("white space stands before the colon of a "+f.where, line[:i])
 	}
-	return bad("the name of the %s %.40q holds %q", f.where, line, line[i])
+	return badly("the name of a "+f.where+" holds what it may not", line)
 }
 
 // chunked reports whether the body is chunked. Of codings only that one is
@@ -162,7 +163,7 @@ func (f *fieldSet) chunked() (bool, *Error) {
 	case len(f.coding) > 1:
 		return false, bad("the message has two fields Transfer-Encoding")
 	case !lower(f.coding[0], "chunked"):
-		return false, &Error{http.StatusNotImplemented, "the Transfer-Encoding " + quote(f.coding[0]) + " is not chunked"}
+		return false, &Error{http.StatusNotImplemented, "the Transfer-Encoding is not chunked", f.coding[0]}
 	case len(f.length) > 0:
 		return false, bad("the message has both a Content-Length and a Transfer-Encoding")
 	}
@@ -185,7 +186,7 @@ func (f *fieldSet) trailer() (http.Header, *Error) {
 			}
 			key := canonical(name)
 			if !Token(name) || forbidden(key) {
-				return nil, bad("%.40q is announced as a trailer field, and may not be one", name)
+				return nil, badly("what may not be a trailer field is announced as one", name)
 			}
 			if t == nil {
 				t = http.Header{}

@@ -63,9 +63,9 @@ func requestLine(line string) (*http.Request, *Error) {
 	target, proto, ok2 := strings.Cut(rest, " ")
 	switch {
 	case !ok || !ok2 || strings.IndexByte(proto, ' ') >= 0:
-		return nil, bad("the request line %.40q is not a method, a target and a version with single spaces between", line)
+		return nil, badly("the request line is not a method, a target and a version with single spaces between", line)
 	case !Token(method):
-		return nil, bad("the method %.40q is no token", method)
+		return nil, badly("the method is no token", method)
 	case !all(target, targetClass) || target == "":
 		return nil, bad("the target of the request holds a byte that must be percent-encoded")
 	}
@@ -75,7 +75,7 @@ func requestLine(line string) (*http.Request, *Error) {
 		h.ProtoMinor = 1
 	case "HTTP/1.0":
 	default:
-		return nil, &Error{http.StatusHTTPVersionNotSupported, "the version " + quote(proto) + " is not HTTP/1.1 or HTTP/1.0"}
+		return nil, &Error{http.StatusHTTPVersionNotSupported, "the version is not HTTP/1.1 or HTTP/1.0", proto}
 	}
 	var err error
 	if method == http.MethodConnect && target[0] != '/' {
@@ -87,7 +87,7 @@ func requestLine(line string) (*http.Request, *Error) {
 		h.URL, err = url.ParseRequestURI(target)
 	}
 	if err != nil {
-		return nil, bad("the target %.80q of the request is malformed", target)
+		return nil, badly("the target of the request is malformed", target)
 	}
 	return h, nil
 }
@@ -100,11 +100,11 @@ func hostOf(h *http.Request, f *fieldSet) *Error {
 	}
 	switch {
 	case len(f.host) > 1:
-		return bad("the request has %d fields Host", len(f.host))
+		return bad("the request has more than one field Host")
 	case len(f.host) == 0 && h.ProtoMinor > 0:
 		return bad("the request has no field Host")
 	case len(f.host) == 1 && !hostBytes(f.host[0]):
-		return bad("the Host %.40q is malformed", f.host[0])
+		return badly("the Host is malformed", f.host[0])
 	}
 	return nil
 }
@@ -136,11 +136,11 @@ func (q *Request) frame(r *Reader, f *fieldSet) *Error {
 		q.ContentLength, q.TransferEncoding = -1, []string{"chunked"}
 		q.Body = &Body{r: r, kind: chunks, trailer: &q.Trailer}
 	case len(f.length) > 1:
-		return bad("the request has %d fields Content-Length", len(f.length))
+		return bad("the request has more than one field Content-Length")
 	case len(f.length) == 1:
 		n, ok := length(f.length[0])
 		if !ok {
-			return bad("the Content-Length %.40q is no number of bytes", f.length[0])
+			return badly("the Content-Length is no number of bytes", f.length[0])
 		}
 		if q.ContentLength = n; n > 0 {
 			q.Body = &Body{r: r, kind: counted, left: n}
@@ -149,7 +149,7 @@ func (q *Request) frame(r *Reader, f *fieldSet) *Error {
 	switch expect := f.header["Expect"]; {
 	case len(expect) == 0:
 	case len(expect) > 1 || !lower(expect[0], "100-continue"):
-		return &Error{http.StatusExpectationFailed, "the request expects " + quote(expect[0]) + ", which is not 100-continue"}
+		return &Error{http.StatusExpectationFailed, "the request expects what is not 100-continue", expect[0]}
 	}
 	return nil
 }

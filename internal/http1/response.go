@@ -54,16 +54,16 @@ func statusLine(p *http.Response, line string) *Error {
 	}
 	rest = strings.TrimLeft(rest, " ")
 	if !ok || len(rest) < 3 || len(rest) > 3 && rest[3] != ' ' || !all(rest, valueClass) {
-		return bad("the status line %.40q is malformed", line)
+		return badly("the status line is malformed", line)
 	}
 	for i := range 3 {
 		if rest[i] < '0' || rest[i] > '9' {
-			return bad("the status of %.40q is no number", line)
+			return badly("the status is no number", line)
 		}
 		p.StatusCode = 10*p.StatusCode + int(rest[i]-'0')
 	}
 	if p.StatusCode < 100 {
-		return bad("the status %03d is none", p.StatusCode)
+		return badly("the status is none", line)
 	}
 	p.Proto, p.Status = proto, rest
 	return nil
@@ -79,11 +79,11 @@ func (p *Response) frame(r *Reader, method string, f *fieldSet) *Error {
 	if len(f.length) > 0 {
 		n, ok := length(f.length[0])
 		if !ok {
-			return bad("the Content-Length %.40q is no number of bytes", f.length[0])
+			return badly("the Content-Length is no number of bytes", f.length[0])
 		}
 		for _, l := range f.length[1:] {
 			if l != f.length[0] {
-				return bad("the answer has two lengths, %.40q and %.40q", f.length[0], l)
+				return bad("the answer has two lengths")
 			}
 		}
 		p.ContentLength = n

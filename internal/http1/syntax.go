@@ -10,15 +10,25 @@ import (
 // An Error says what is wrong with a message. Nothing after it on the connection
 // can be understood.
 type Error struct {
-	Status int // for the client, of a request: 400, 417, 431, 501 or 505
-	Why    string
+	Status int    // for the client, of a request: 400, 417, 431, 501 or 505
+	Why    string // quotes nothing, and so may be recorded
+	Saw    string // what was seen there, for the other side; "" if that says nothing
 }
 
-func (e *Error) Error() string { return "http1: " + e.Why }
+func (e *Error) Error() string { return "http1: " + e.Say() }
 
-func bad(format string, args ...any) *Error {
-	return &Error{http.StatusBadRequest, fmt.Sprintf(format, args...)}
+// Say returns what is wrong for the one who wrote the message: it quotes it.
+func (e *Error) Say() string {
+	if e.Saw == "" {
+		return e.Why
+	}
+	return fmt.Sprintf("%s: %.60q", e.Why, e.Saw)
 }
+
+func bad(why string) *Error { return &Error{Status: http.StatusBadRequest, Why: why} }
+
+// badly is bad with what was seen.
+func badly(why, saw string) *Error { return &Error{http.StatusBadRequest, why, saw} }
 
 // classes of bytes.
 const (

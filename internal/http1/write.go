@@ -8,9 +8,6 @@ import (
 	"strconv"
 )
 
-func itoa(n int64) string   { return strconv.FormatInt(n, 10) }
-func quote(s string) string { return fmt.Sprintf("%.40q", s) }
-
 // A Framing says how the end of a body that is written is told.
 type Framing struct {
 	Length  int64 // of the body; -1 for none told

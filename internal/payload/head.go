@@ -18,7 +18,7 @@ func (c *Content) readHead(m *Message) {
 	if m.Target != "" {
 		c.readTarget(m.Target)
 	}
-	c.readHeader(m.Header)
+	c.readHeader(m.Header, m.Names)
 }
 
 // line returns s as bytes that are good until the next call.
@@ -60,7 +60,7 @@ func segments(path string) func(yield func(int, string) bool) {
 	}
 }
 
-func (c *Content) readHeader(h http.Header) {
+func (c *Content) readHeader(h http.Header, spelt []string) {
 	names := c.work.names[:0]
 	for name := range h {
 		names = append(names, name)
@@ -71,7 +71,7 @@ func (c *Content) readHeader(h http.Header) {
 		if strange(name) {
 			p := c.open(part{doc: c.addDoc(doc{kind: headerDoc, name: name, index: -1}), node: root,
 				name: unnamed, role: field, form: nameForm})
-			c.copyText(c.line(name), 0)
+			c.copyText(c.line(spelling(name, spelt)), 0)
 			c.close(p)
 		}
 		for i, v := range h[name] {
@@ -92,6 +92,17 @@ func (c *Content) readHeader(h http.Header) {
 			}
 		}
 	}
+}
+
+// spelling returns the name as it was spelt: a secret in a name has its shape in
+// its own case alone.
+func spelling(name string, spelt []string) string {
+	for _, s := range spelt {
+		if len(s) == len(name) && strings.EqualFold(s, name) {
+			return s
+		}
+	}
+	return name
 }
 
 // strange reports whether the name of a header field may carry data: names of

@@ -13,6 +13,7 @@ type Message struct {
 	Host   string      // as the caller wrote it, without port; inspected, never edited
 	Target string      // path and query as on the wire, "" if the protocol has none
 	Header http.Header // end-to-end fields only; nil if the protocol has none
+	Names  []string    // of the fields of Header, as they were spelt; nil if that is not known
 	Body   io.Reader   // nil for none
 	Length int64       // of Body in bytes, -1 if not known
 	// Endless says that the peer may wait for answers before Body ends

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"outvet/internal/http1"
 )
 
 const (
@@ -71,6 +73,9 @@ func (b *body) broken() string {
 	switch {
 	case b.err == nil, errors.As(b.err, &network), errors.Is(b.err, io.ErrUnexpectedEOF), errors.Is(b.err, context.Canceled):
 		return ""
+	}
+	if e, ok := errors.AsType[*http1.Error](b.err); ok {
+		return "the body of the request is malformed: " + e.Why
 	}
 	return "the body of the request is malformed: " + ascii(b.err.Error(), 100)
 }

@@ -151,9 +151,9 @@ func (c *conn) malformed(err error) {
 		return
 	}
 	if c.t != nil {
-		c.t.misspoke("the client sent what is no request: " + ascii(e.Why, 200))
+		c.t.misspoke("the client sent what is no request: " + e.Why)
 	}
-	p := malformed(e.Why)
+	p := malformed(ascii(e.Say(), 200))
 	p.Status = e.Status
 	q := &http1.Request{Request: (&http.Request{Header: http.Header{}, ProtoMajor: 1, ProtoMinor: 1}).WithContext(c.ctx)}
 	q.Close = true

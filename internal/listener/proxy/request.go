@@ -63,10 +63,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, t *tunnel) {
 		x.fail(*p)
 		return
 	}
-	if p := x.misled(); p != nil {
+	if p, why := x.misled(); p != nil {
 		x.m.Body, x.m.Length = nil, 0
 		x.open()
-		x.out.Error = p.Detail
+		x.out.Error = why
 		x.fail(*p)
 		return
 	}
@@ -124,6 +124,9 @@ func (x *exchange) describe() *answer.Problem {
 		x.m.Body = &x.body
 	}
 	x.m.Target = rawTarget(r.RequestURI)
+	if res, ok := x.w.(*response); ok {
+		x.m.Names = res.q.Names
+	}
 	x.c.Listener, x.c.Grade, x.c.Caller = "proxy", call.Cooperative, who
 	return nil
 }
@@ -133,31 +136,35 @@ func malformed(why string) *answer.Problem {
 		Code: "malformed_request", Error: "http_request_error"}
 }
 
-// misled says why the request cannot be meant for where it was sent.
-func (x *exchange) misled() *answer.Problem {
+// misled says why the request cannot be meant for where it was sent, to the
+// client and, in words that quote nothing of it, to the record.
+func (x *exchange) misled() (p *answer.Problem, why string) {
 	d := &x.c.Dest
 	if res, ok := x.w.(*response); ok {
 		switch q := res.q; {
 		case q.Wrong != nil:
-			p := malformed(q.Wrong.Why)
+			p := malformed(ascii(q.Wrong.Say(), 200))
 			p.Status = q.Wrong.Status
-			return p
+			return p, q.Wrong.Why
 		case res.c.t == nil && res.c.foreign(q.Field, d.Host), res.c.t != nil && q.Field != "" && !agrees(d, q.Field):
-			return misdirected("the request is for " + hostPort(d.Host, d.Port) + ", its field Host for " + ascii(q.Field, 80))
+			return misdirected("the request is for " + hostPort(d.Host, d.Port) + ", its field Host for " + ascii(q.Field, 80)),
+				"the field Host of the request names another host"
 		}
 	}
 	switch {
 	case x.t == nil:
 	case x.t.sni != "":
-		return misdirected("the TLS server name " + x.t.sni + " is not the host " + x.t.host + " of the tunnel")
+		return misdirected("the TLS server name " + ascii(x.t.sni, 80) + " is not the host " + x.t.host + " of the tunnel"),
+			"the TLS server name is not the host of the tunnel"
 	case d.Host != x.t.host || d.Port != x.t.port:
-		return misdirected("the request is for " + hostPort(d.Host, d.Port) + ", its tunnel for " + hostPort(x.t.host, x.t.port))
+		return misdirected("the request is for " + hostPort(d.Host, d.Port) + ", its tunnel for " + hostPort(x.t.host, x.t.port)),
+			"the request is for another host or port than its tunnel"
 	}
 	if x.s.loops(d) {
-		return &answer.Problem{Status: http.StatusLoopDetected, Title: "Proxy loop", Detail: "the request leads back to the proxy itself",
-			Code: "loop", Error: "proxy_loop_detected"}
+		const why = "the request leads back to the proxy itself"
+		return &answer.Problem{Status: http.StatusLoopDetected, Title: "Proxy loop", Detail: why, Code: "loop", Error: "proxy_loop_detected"}, why
 	}
-	return nil
+	return nil, ""
 }
 
 func misdirected(why string) *answer.Problem {

@@ -83,7 +83,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 // contradict refuses and records a CONNECT whose field Host names another host.
 func (s *Server) contradict(w http.ResponseWriter, r *http.Request, host string, port uint16) {
 	res := w.(*response)
-	why := "the CONNECT is for " + hostPort(host, port) + ", its field Host for " + ascii(res.q.Field, 80)
+	const why = "the field Host of the CONNECT names another host"
 	t := &tunnel{host: host, port: port, caller: caller(r)}
 	p := s.Gate.Open(r.Context(), t.call("connect", "CONNECT"), nil)
 	res.closing = true
