@@ -19,7 +19,7 @@ vet:
 staticcheck:
 	go tool -modfile=tools/go.mod staticcheck ./...
 
-# What the flows need of npm: fetch through a proxy in Node 20.
+# What the flows need of npm: fetch through a proxy in Node 20, MCP.
 npm:
 	@cd test/flow/node && npm ci --no-audit --no-fund --loglevel=error
 

@@ -11,6 +11,7 @@
 //	                  its output is in serve.out and serve.err
 //	hup               sends it SIGHUP
 //	wait-for FILE RE  waits until FILE matches RE, 10 s at most
+//	read VAR FILE     sets a variable to what FILE holds
 //	record [EXPR]     prints the records that match, one a line of JSON
 //	go-client ARG…    METHOD URL [BODY] by Go's own client through the proxy
 package flow
@@ -65,7 +66,7 @@ func TestFlows(t *testing.T) {
 		Condition:           condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"origin": startOrigin, "serve": serve, "stop": stop, "hup": hup,
-			"wait-for": waitFor, "record": record, "go-client": goClient,
+			"wait-for": waitFor, "read": read, "record": record, "go-client": goClient,
 		},
 	})
 }
@@ -207,6 +208,10 @@ func waitFor(ts *testscript.TestScript, _ bool, args []string) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	ts.Fatalf("%s does not match %s:\n%s", args[0], args[1], b)
+}
+
+func read(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
 }
 
 func record(ts *testscript.TestScript, _ bool, args []string) {
