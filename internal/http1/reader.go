@@ -115,13 +115,3 @@ func (r *Reader) Read(p []byte) (int, error) {
 	r.Release()
 	return r.Src.Read(p)
 }
-
-// peek returns at least one buffered byte.
-func (r *Reader) peek() ([]byte, error) {
-	if r.r == r.w {
-		if err := r.fill(); err != nil {
-			return nil, err
-		}
-	}
-	return r.buf[r.r:r.w], nil
-}
