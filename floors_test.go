@@ -15,7 +15,7 @@ import (
 // lower floors only.
 var floors = [][]string{
 	{"call"},
-	{"internal/payload/layer", "internal/payload/inflate", "internal/payload/wsframe", "internal/http1", "internal/match", "internal/filter", "internal/hostname"},
+	{"internal/payload/layer", "internal/payload/inflate", "internal/payload/wsframe", "internal/http1", "internal/match", "internal/filter", "internal/hostname", "internal/hello"},
 	{"internal/payload", "internal/session", "internal/policy", "internal/record", "internal/forward", "internal/ca", "internal/answer"},
 	{"internal/inspect"},
 	{"internal/inspect/*"},
@@ -40,6 +40,7 @@ var listenersMay = map[string]bool{
 	"internal/payload/wsframe": true, // the messages of a WebSocket
 	"internal/http1":           true, // the messages of HTTP/1.1
 	"internal/hostname":        true, // the one spelling of a host
+	"internal/hello":           true, // what a TLS client says first
 	"internal/answer":          true, // renders a decision in the client's dialect; every HTTP listener needs the same
 }
 
