@@ -28,11 +28,12 @@ const (
 	Sealed      Grade = "sealed"      // no other way out of the sandbox
 	SealedNoFS  Grade = "sealed-nofs" // network sealed, file system not
 	Cooperative Grade = "cooperative" // the client chose to come by the proxy
+	Unread      Grade = "unread"      // whatever the path: what went through was not read, since policy names its host
 )
 
 // A Dest is where the call goes.
 type Dest struct {
-	Scheme string // http, https, tcp, …
+	Scheme string // http, https, tcp, tls, …
 	Host   string // canonical: lower case, ASCII (IDNA), no trailing dot, no brackets
 	Port   uint16
 	Addrs  []netip.Addr // resolved addresses; known only once the call is admitted
@@ -46,7 +47,7 @@ type Dest struct {
 
 // An Op is what the call does there, in its own protocol's words.
 type Op struct {
-	Protocol string // http, ws, grpc, connect, tcp, dns, mcp
+	Protocol string // http, ws, grpc, connect, tcp, tls, dns, mcp
 	Method   string // POST, AAAA, tools/call
 	Target   string // /v1/charges (without query), x.example.com, create_issue
 }

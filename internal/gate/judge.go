@@ -54,7 +54,7 @@ func (g *Gate) Try(ctx context.Context, r policy.Request) (*call.Call, call.Deci
 	for _, f := range r.Header {
 		h.Add(f[0], f[1])
 	}
-	c, m, err := HTTP(r.Method, u, h, strings.NewReader(r.Body), int64(len(r.Body)))
+	c, m, err := Asked(r.Method, u, h, strings.NewReader(r.Body), int64(len(r.Body)))
 	if err != nil {
 		return nil, call.Decision{}, err
 	}

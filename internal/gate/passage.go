@@ -64,6 +64,9 @@ func (p *Passage) decide(r *rules) {
 	if p.m.Body == nil {
 		p.c.Sent = 0
 	}
+	if p.c.Op.Protocol == "tls" {
+		p.veiled()
+	}
 	why := p.g.Sessions.Touch(&p.c.Caller, p.start)
 	if why != "" {
 		*d = quarantined(why, d.Policy)

@@ -46,7 +46,12 @@ func (e *eval) askMethods(m *methods, strict bool) {
 	if m.any != nil {
 		e.askPaths(m.any, strict)
 	}
-	if m.some != nil {
+	switch {
+	case strict && e.unread: // it may be any
+		for _, p := range m.some {
+			e.askPaths(p, true)
+		}
+	case m.some != nil:
 		if p := m.some[e.method]; p != nil {
 			e.askPaths(p, strict)
 		}
@@ -118,7 +123,7 @@ func (e *eval) consider(en *entry) {
 			e.may(r)
 			return
 		}
-		e.vars.lenient = r.uninspected == uninspectedAllow
+		e.vars.lenient, e.vars.strict = r.uninspected == uninspectedAllow, r.strict
 		if t = min(t, r.when.eval(&e.vars)); t == no || t != yes && !r.strict {
 			return
 		}
@@ -138,6 +143,7 @@ func (e *eval) consider(en *entry) {
 		return
 	}
 	v.sure = v.sure && t == yes && e.exactly(r)
+	e.named = e.named || r.names()
 	if en.admit > 0 && v.sure {
 		e.admit = append(e.admit, en.admit)
 	}

@@ -98,6 +98,7 @@ type ruleDoc struct {
 	finding    *findingDoc
 	when       located[string]
 	verdict    string
+	tls        string
 	redact     string
 	strip      []string
 	set        []header

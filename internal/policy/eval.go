@@ -22,6 +22,8 @@ type eval struct {
 	broken bool         // the host is neither a name nor an address
 	method string       // in capitals
 	path   readings
+	unread bool     // TLS that nobody reads: what is in it is not known
+	named  bool     // a rule says that it may pass so
 	hard   bool     // something is not inspected at all
 	soft   bool     // something is inspected in windows
 	kinds  []string // of the findings, each once
@@ -145,6 +147,7 @@ func (p *Policy) begin(c *call.Call, d *call.Decision, head bool) *eval {
 	clear(e.states)
 	e.edits, e.admit, e.refuse, e.addrRule = e.edits[:0], e.admit[:0], e.refuse[:0], e.addrRule[:0]
 	e.hard, e.soft, e.stops = false, false, [2]*rule{}
+	e.unread, e.named = c.Op.Protocol == protocolTLS, false
 	e.kinds = e.kinds[:0]
 	if !head {
 		for i := range d.Findings {
@@ -153,7 +156,7 @@ func (p *Policy) begin(c *call.Call, d *call.Decision, head bool) *eval {
 			}
 		}
 		for i := range d.Uninspected {
-			e.hard = e.hard || !d.Uninspected[i].Windowed
+			e.hard = e.hard || !d.Uninspected[i].Windowed && !e.unread // that it is not read is what the naming rule says
 			e.soft = e.soft || d.Uninspected[i].Windowed
 		}
 	}
@@ -162,8 +165,11 @@ func (p *Policy) begin(c *call.Call, d *call.Decision, head bool) *eval {
 	if !isUpper(e.method) {
 		e.method = strings.ToUpper(e.method)
 	}
-	e.path.kind = pathNone
-	if hasPath(c) {
+	e.path.kind, e.path.used = pathNone, 0
+	switch {
+	case e.unread:
+		e.path.kind = pathWild // it may have any
+	case hasPath(c):
 		e.path.read(c.Op.Target, true)
 	}
 	e.tool = c.Caller.Tool
@@ -187,7 +193,7 @@ func hasPath(c *call.Call) bool {
 	switch c.Op.Protocol {
 	case "http", "ws", "grpc":
 		return true
-	case "dns", "mcp", "tcp", "udp", "connect":
+	case "dns", "mcp", "tcp", "tls", "udp", "connect":
 		return false
 	}
 	return strings.HasPrefix(c.Op.Target, "/")

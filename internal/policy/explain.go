@@ -96,7 +96,7 @@ func (e *eval) explain(r *rule) Considered {
 		add("tool", strings.Join(append(append([]string(nil), r.tool.names...), r.tool.classes...), ", "), gotAttr(e.tool), e.toolIs(r.tool))
 	}
 	if r.when != nil {
-		e.vars.lenient = r.uninspected == uninspectedAllow
+		e.vars.lenient, e.vars.strict = r.uninspected == uninspectedAllow, r.strict
 		add("when", r.when.text, "", r.when.eval(&e.vars))
 	}
 	out.Matched = t == yes || r.strict && t != no
@@ -117,21 +117,22 @@ func (e *eval) explain(r *rule) Considered {
 
 func (e *eval) explainOp(r *rule, add func(name, want, got string, answer truth)) {
 	c := e.c
-	for _, f := range []struct {
-		name string
-		want []string
-		got  string
-	}{{"protocol", r.protocols, c.Op.Protocol}, {"scheme", r.schemes, c.Dest.Scheme}} {
-		if len(f.want) > 0 {
-			add(f.name, strings.Join(f.want, ", "), f.got, truthOf(contains(f.want, f.got)))
+	if r.unread {
+		add("tls", "passthrough", c.Op.Protocol, truthOf(e.unread))
+	} else {
+		for _, f := range []struct {
+			name string
+			want []string
+			got  string
+			over []string
+		}{{"protocol", r.protocols, c.Op.Protocol, protocolsOverTLS}, {"scheme", r.schemes, c.Dest.Scheme, schemesOverTLS}} {
+			if len(f.want) > 0 {
+				add(f.name, strings.Join(f.want, ", "), f.got, e.oneOf(r, f.want, f.got, f.over))
+			}
 		}
 	}
 	if len(r.methods) > 0 {
-		is := contains(r.methods, c.Op.Method)
-		for _, m := range r.methods {
-			is = is || r.strict && strings.ToUpper(m) == e.method
-		}
-		add("method", strings.Join(r.methods, ", "), c.Op.Method, truthOf(is))
+		add("method", strings.Join(r.methods, ", "), c.Op.Method, e.methodIs(r))
 	}
 	if len(r.ports) > 0 {
 		is, want := false, make([]string, len(r.ports))
@@ -156,6 +157,18 @@ func contains(list []string, s string) bool {
 		}
 	}
 	return false
+}
+
+// methodIs is the definition of method:.
+func (e *eval) methodIs(r *rule) truth {
+	if e.unread {
+		return e.inside(r)
+	}
+	is := contains(r.methods, e.c.Op.Method)
+	for _, m := range r.methods {
+		is = is || r.strict && strings.ToUpper(m) == e.method
+	}
+	return truthOf(is)
 }
 
 // toIs is the definition of to:, without the index.

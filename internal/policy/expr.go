@@ -243,9 +243,11 @@ type variables struct {
 	e *eval
 	// lenient: findings count as complete although something is uninspected.
 	lenient bool
+	// strict: the rule holds, blocks or edits.
+	strict bool
 }
 
-func (v *variables) reset(e *eval) { v.e, v.lenient = e, false }
+func (v *variables) reset(e *eval) { v.e, v.lenient, v.strict = e, false, false }
 
 // Parent implements cel.Activation.
 func (v *variables) Parent() cel.Activation { return nil }
@@ -259,7 +261,7 @@ func (v *variables) ResolveName(name string) (any, bool) {
 	case "call.protocol":
 		return text1(c.Op.Protocol)
 	case "call.method":
-		return types.String(c.Op.Method), true
+		return types.String(c.Op.Method), !v.e.unread
 	case "call.path":
 		switch v.e.path.kind {
 		case pathNone:
@@ -275,6 +277,9 @@ func (v *variables) ResolveName(name string) (any, bool) {
 	case "call.scheme":
 		return text1(c.Dest.Scheme)
 	case "call.sent":
+		if v.e.unread {
+			return types.Int(0), v.strict && !v.e.head // what is not read is not held against it
+		}
 		return types.Int(c.Sent), c.Sent >= 0 && !v.e.head
 	case "call.listener":
 		return text1(c.Listener)
@@ -346,7 +351,7 @@ func provenance(all []call.Source) (any, bool) {
 
 func (v *variables) findings() (any, bool) {
 	d := v.e.d
-	if v.e.head || v.e.hard && !v.lenient || len(d.Findings) > findingsMax {
+	if v.e.head || v.e.hard && !v.lenient || v.e.unread && !v.strict || len(d.Findings) > findingsMax {
 		return nil, false
 	}
 	out := make([]map[string]any, len(d.Findings))

@@ -155,8 +155,17 @@ func (e *eval) under(prefix string) bool {
 // that no index answers.
 func (e *eval) conditions(r *rule, t *target) truth {
 	c := e.c
-	if len(r.protocols) > 0 && !slices.Contains(r.protocols, c.Op.Protocol) ||
-		len(r.schemes) > 0 && !slices.Contains(r.schemes, c.Dest.Scheme) ||
+	out := yes
+	if len(r.protocols) > 0 {
+		out = e.oneOf(r, r.protocols, c.Op.Protocol, protocolsOverTLS)
+	}
+	if len(r.schemes) > 0 {
+		out = min(out, e.oneOf(r, r.schemes, c.Dest.Scheme, schemesOverTLS))
+	}
+	if e.unread && len(r.methods)+len(r.paths) > 0 {
+		out = min(out, e.inside(r))
+	}
+	if out == no ||
 		len(r.ports) > 0 && !slices.Contains(r.ports, c.Dest.Port) ||
 		!r.strict && len(r.methods) > 0 && !slices.Contains(r.methods, c.Op.Method) {
 		return no
@@ -168,7 +177,6 @@ func (e *eval) conditions(r *rule, t *target) truth {
 			return no
 		}
 	}
-	out := yes
 	if r.sessions != nil {
 		out = min(out, attrIs(c.Caller.Type, r.sessions))
 	}

@@ -29,6 +29,7 @@ func (p *Policy) Lint() []Problem {
 			l.wide(r)
 			l.dead(r)
 			l.doubts(r)
+			l.unread(r)
 		}
 		l.shadowed(layer)
 		l.unused(layer)
@@ -79,7 +80,7 @@ func (l *linter) wide(r *rule) {
 			l.add(r.at.place, r.name, "it allows calls to every destination that nobody labelled")
 		}
 	}
-	if r.layer.hasDefault && r.layer.fallback == call.Allow && r.layer.number == 0 && len(r.layer.types) == 0 && !r.edits() && r.uninspected < uninspectedHold && !namesAddresses(r) {
+	if r.layer.hasDefault && r.layer.fallback == call.Allow && r.layer.number == 0 && len(r.layer.types) == 0 && !r.unread && !r.edits() && r.uninspected < uninspectedHold && !namesAddresses(r) {
 		l.add(r.at.place, r.name, "it has no effect: the default allows what it allows")
 	}
 }
@@ -146,7 +147,7 @@ func (l *linter) shadowed(layer *layer) {
 		return
 	}
 	for _, a := range layer.rules {
-		if !a.speaks || a.edits() || a.uninspected != uninspectedUnset || a.lent || a.quarantine {
+		if !a.speaks || a.unread || a.edits() || a.uninspected != uninspectedUnset || a.lent || a.quarantine {
 			continue
 		}
 		for _, b := range layer.rules {

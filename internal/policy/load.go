@@ -89,6 +89,7 @@ func load(ctx context.Context, o Options) (*Policy, []string, error) {
 		return nil, b.files, err
 	}
 	p.files = b.files
+	p.unread = len(p.layers) > 0 && slices.ContainsFunc(p.layers[0].rules, (*rule).names)
 	for _, l := range p.layers {
 		p.wants.add(l)
 	}

@@ -18,6 +18,7 @@ type Policy struct {
 	wants   wants
 	sets    *addressSets
 	pool    *sync.Pool // of *eval
+	unread  bool       // a rule names hosts to which TLS may pass unread
 }
 
 // Head decides what can be decided before any payload is read. It labels
@@ -33,6 +34,10 @@ func (p *Policy) Head(c *call.Call, d *call.Decision) (final bool) {
 		return true
 	}
 	e.run()
+	if e.unread && !e.named {
+		e.unnamed()
+		return true
+	}
 	v := e.combine(enforced)
 	if v.verdict != call.Block || v.layer == nil {
 		return false
@@ -50,7 +55,10 @@ func (p *Policy) Decide(c *call.Call, d *call.Decision) {
 		e.unreadable()
 		return
 	}
-	e.run()
+	if e.run(); e.unread && !e.named {
+		e.unnamed()
+		return
+	}
 	e.decide()
 }
 

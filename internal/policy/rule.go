@@ -45,6 +45,7 @@ type rule struct {
 	strict  bool // holds, blocks or only edits: what is not known satisfies it
 	observe bool
 	lent    bool // delegated: a verdict of an inner layer replaces it
+	unread  bool // allows TLS that nobody reads, and nothing else
 
 	protocols, methods, schemes []string
 	ports                       []uint16
@@ -156,6 +157,10 @@ func (b *builder) compile(r *rule) {
 		r.speaks, r.verdict = true, call.Block
 	}
 	b.check(r, d)
+	if r.unread = d.tls != ""; r.unread {
+		b.checkUnread(r, d)
+		r.protocols = []string{protocolTLS}
+	}
 	r.paths = d.paths
 	if slices.ContainsFunc(d.paths, pathPattern.every) {
 		r.paths = nil
@@ -172,6 +177,9 @@ func (b *builder) compile(r *rule) {
 	}
 	if d.when.v != "" {
 		r.when = b.expr(d.when)
+	}
+	if r.unread && r.when != nil && r.when.late {
+		b.add(d.when.at, "when: rule %s passes TLS unread, so its expression cannot ask for findings or call.sent", quote(r.name))
 	}
 	if d.approvers != nil {
 		r.approvers = d.approvers.String()

@@ -196,5 +196,8 @@ func headCall(r Request) (*call.Call, error) {
 	if c.Op.Target == "" {
 		c.Op.Target = "/"
 	}
+	if u.Scheme == "tls" {
+		c.Grade, c.Op = call.Unread, call.Op{Protocol: protocolTLS, Method: "connect", Target: u.Host}
+	}
 	return c, nil
 }

@@ -166,7 +166,7 @@ func (h *httpCall) describe() (*call.Call, *payload.Message, error) {
 	if h.Body != "" {
 		body = strings.NewReader(h.Body)
 	}
-	return gate.HTTP(h.Method, u, header, body, int64(len(h.Body)))
+	return gate.Asked(h.Method, u, header, body, int64(len(h.Body)))
 }
 
 // caller is what the framework says; the API saw none of it.
