@@ -35,6 +35,7 @@ type serving struct {
 	policyFlags
 	state, listen, console string
 	upstreamCA, connectTo  []string
+	identify               bool
 }
 
 func serveCommand() *cobra.Command {
@@ -44,7 +45,8 @@ func serveCommand() *cobra.Command {
 		Short: "Stand between agents and the network: proxy, check API, record",
 		Long: `serve listens for clients that are configured to use it as their proxy
 (http_proxy and https_proxy, or a network whose only route it is), decides every
-call by the policy, and keeps the record below the state directory.
+call by the policy, and keeps the record below the state directory. The port
+takes HTTP and SOCKS 5; a user name given to the proxy names the session.
 
 It prints one line "ready proxy=ADDRESS console=ADDRESS" when it serves. Clients
 must trust the certificate DIR/ca.pem. The policy is read again when its files
@@ -52,6 +54,7 @@ change and on SIGHUP; a bad one keeps the old in force and says why. SIGTERM end
 it after the calls under way.`,
 		Example: `  outvet serve --preset balanced
   outvet serve --policy outvet.yaml --listen 0.0.0.0:8088
+  ALL_PROXY=socks5h://my-session@127.0.0.1:8088 curl --cacert ~/.local/state/outvet/ca.pem https://example.com/
   HTTPS_PROXY=http://127.0.0.1:8088 curl --cacert ~/.local/state/outvet/ca.pem https://example.com/`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return o.run(c) },
@@ -60,6 +63,7 @@ it after the calls under way.`,
 	stateFlag(c, &o.state)
 	f := c.Flags()
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8088", "`ADDR` of the proxy; port 0 picks a free one")
+	f.BoolVar(&o.identify, "identify", false, "ask clients of the proxy that do not name their session to do so (407); git and Chromium name it only then")
 	f.StringVar(&o.console, "console", "127.0.0.1:7070", "`ADDR` of the check API; port 0 picks a free one")
 	f.StringArrayVar(&o.upstreamCA, "upstream-ca", nil, "`FILE` with CA certificates to trust upstream, beside the system's; may be repeated")
 	f.StringArrayVar(&o.connectTo, "connect-to", nil, "`HOST:PORT:ADDR:PORT`: connect to ADDR:PORT for HOST:PORT, as curl does; may be repeated")
@@ -143,7 +147,7 @@ func (h *house) build(o *serving) error {
 	}
 	h.gate = &gate.Gate{Sessions: h.sessions, Log: h.record, Memory: gate.NewMemory(bodies), Logger: h.log}
 	h.upstream = forward.New(up)
-	h.proxy = &proxy.Server{Gate: h.gate, Upstream: h.upstream, Authority: authority, Logger: h.log}
+	h.proxy = &proxy.Server{Gate: h.gate, Upstream: h.upstream, Authority: authority, Logger: h.log, Identify: o.identify}
 	return nil
 }
 
@@ -171,6 +175,7 @@ func (h *house) serve(ctx context.Context, o *serving, src *source, c *cobra.Com
 		in.Close()
 		return usage(fmt.Errorf("--console: %w", err))
 	}
+	h.proxy.Avoid(console.Addr())
 	token, err := h.state.token()
 	if err != nil {
 		return err

@@ -56,3 +56,12 @@ func (p *Passage) veiled() {
 	p.c.Sent = -1
 	p.decided.Uninspected = append(p.decided.Uninspected, call.Uninspected{Part: "tls", Reason: "TLS passes unread where policy lets it: nobody knows what is in it"})
 }
+
+// Veiled adds to the record of a connection that passes unread what else is not
+// known of it. It may be called once Open has returned.
+func (p *Passage) Veiled(why string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.decided.Uninspected = append(p.decided.Uninspected, call.Uninspected{Part: "tls", Reason: why})
+	p.changed = true
+}

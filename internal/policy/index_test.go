@@ -41,6 +41,9 @@ func drawPolicy(t *rapid.T) string {
 		b.WriteString("}\n")
 	}
 	b.WriteString("tools: {look: {class: read_only}}\nrules:\n")
+	if maybe("unread") {
+		fmt.Fprintf(&b, "  - {name: n, to: [%s, \"@d1\"], tls: passthrough, verdict: allow, mode: %s}\n", pick("h", hostPatterns), pick("mode", []string{"enforce", "observe"}))
+	}
 	for i := range rapid.IntRange(1, 8).Draw(t, "n") {
 		fmt.Fprintf(&b, "  - name: r%d\n", i)
 		switch rapid.IntRange(0, 5).Draw(t, "to") {
@@ -100,7 +103,7 @@ func drawCall(t *rapid.T) (*call.Call, call.Decision) {
 	if rapid.IntRange(0, 5).Draw(t, "addrs") == 0 {
 		c.Dest.Addrs = []netip.Addr{netip.MustParseAddr("10.9.1.1")}
 	}
-	c.Op = call.Op{Protocol: pick("proto", []string{"http", "http", "grpc", "connect", "mcp"}), Method: pick("method", methodsDrawn), Target: pick("path", pathsDrawn)}
+	c.Op = call.Op{Protocol: pick("proto", []string{"http", "http", "grpc", "connect", "mcp", "tls", "tls"}), Method: pick("method", methodsDrawn), Target: pick("path", pathsDrawn)}
 	c.Caller = call.Caller{Type: attr("type", "batch", "x"), Agent: attr("agent", "me", "you"), Tool: attr("tool", "look", "odd"), Roles: []call.Attr{attr("role", "dev", "ops")}}
 	var d call.Decision
 	for range rapid.IntRange(0, 2).Draw(t, "findings") {
@@ -141,12 +144,13 @@ func naive(p *Policy, c *call.Call, d *call.Decision) {
 			e.sure = true
 			v.sure = v.sure && e.exactly(r)
 			e.speak(r, v)
+			e.named = e.named || r.names()
 			if r.edits() {
 				t := yes
 				for _, f := range x.Fields {
 					for _, other := range []truth{no, unknown, alleged} {
 						// How the place was read does not count against an edit.
-						if f.Answer == other.String() && f.Name != "to" && f.Name != "path" && f.Name != "finding" {
+						if f.Answer == other.String() && f.Name != "to" && (f.Name != "path" || e.unread) && f.Name != "finding" {
 							t = min(t, other)
 						}
 					}
@@ -154,6 +158,10 @@ func naive(p *Policy, c *call.Call, d *call.Decision) {
 				e.edits = insert(e.edits, editor{r, t})
 			}
 		}
+	}
+	if e.unread && !e.named {
+		e.unnamed()
+		return
 	}
 	e.decide()
 }

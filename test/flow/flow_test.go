@@ -5,7 +5,7 @@
 //
 //	origin            starts the servers that stand for the internet; what they
 //	                  receive is appended to $WORK/origin.log
-//	serve [ARG…]      starts outvet serve with state in $WORK/state; sets PROXY,
+//	serve [ARG…]      starts outvet serve with state in $WORK/state; sets PROXY, ADDR (of it),
 //	                  CONSOLE, CA and TOKEN
 //	stop [kill]       ends it by SIGTERM (exit code 0 expected) or SIGKILL;
 //	                  its output is in serve.out and serve.err
@@ -169,6 +169,7 @@ func exited(cmd *exec.Cmd) bool {
 
 func setServed(ts *testscript.TestScript, proxy, console string) {
 	ts.Setenv("PROXY", "http://"+proxy)
+	ts.Setenv("ADDR", proxy)
 	ts.Setenv("CONSOLE", "http://"+console)
 	ts.Setenv("CA", filepath.Join(ts.Getenv("STATE"), "ca.pem"))
 	token, err := os.ReadFile(filepath.Join(ts.Getenv("STATE"), "token"))

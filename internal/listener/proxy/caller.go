@@ -15,12 +15,19 @@ const nameMax = 128
 
 // caller says who sent r, as far as the proxy can know.
 func caller(r *http.Request) call.Caller {
-	peer := r.RemoteAddr
+	who := callerAt(r.RemoteAddr, session(r.Header.Get("Proxy-Authorization")))
+	who.Agent = agent(r.Header)
+	return who
+}
+
+// callerAt says who calls from the address peer and names its session name, ""
+// for none.
+func callerAt(peer, name string) call.Caller {
 	if host, _, err := net.SplitHostPort(peer); err == nil {
 		peer = host
 	}
-	who := call.Caller{Session: call.SessionID(peer), SessionMark: call.Observed, Agent: agent(r.Header)}
-	if name := session(r.Header.Get("Proxy-Authorization")); name != "" {
+	who := call.Caller{Session: call.SessionID(peer), SessionMark: call.Observed}
+	if name != "" {
 		who.Session, who.SessionMark, who.Parent = call.SessionID(name), call.Claimed, who.Session
 	}
 	return who
@@ -38,6 +45,11 @@ func session(field string) string {
 		return ""
 	}
 	name, _, _ := strings.Cut(string(b), ":")
+	return sessionName(name)
+}
+
+// sessionName returns name if it can name a session, or "".
+func sessionName(name string) string {
 	if _, err := netip.ParseAddr(name); err == nil || len(name) > nameMax || !printable(name) {
 		return ""
 	}

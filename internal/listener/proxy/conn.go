@@ -39,6 +39,7 @@ type conn struct {
 	cancel context.CancelFunc // the client is gone
 	peer   string
 	idle   atomic.Bool // between requests
+	begun  bool        // a request came
 	taken  bool        // over by somebody else
 	until  time.Time   // of the write deadline
 
@@ -75,6 +76,11 @@ func (c *conn) next() bool {
 		return false
 	}
 	c.idle.Store(false)
+	if c.t == nil && !c.begun && speaksSOCKS(c.r.Ahead()) {
+		c.tunnel = c.s.socks(c.takeOver())
+		return false
+	}
+	c.begun = true
 	if c.t != nil {
 		c.t.asked.Store(true)
 	}

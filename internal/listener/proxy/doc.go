@@ -1,14 +1,19 @@
 // Package proxy is the explicit proxy: the listener for clients that were told
-// to use one. It takes absolute-form HTTP requests and CONNECT on one port.
+// to use one. It takes absolute-form HTTP requests, CONNECT and SOCKS 5 on one
+// port.
 //
 // # What passes and what does not
 //
 // A CONNECT is always answered with 200, because clients hide every other
-// answer and take it for an outage. Nothing is dialled for it. The first bytes
-// that follow say what the tunnel is for:
+// answer and take it for an outage. Nothing is dialled for it. A connection that
+// begins with 0x05 speaks SOCKS 5 (RFC 1928, 1929): CONNECT is granted in the
+// same way, other commands are answered 0x07, SOCKS 4 is answered 0x5B. The first
+// bytes that follow say what the tunnel is for:
 //
-//	0x16              TLS. It ends here, with a certificate of our own; HTTP/1.1
-//	                  and HTTP/2 inside are judged request by request
+//	0x16              TLS. If policy names the host for it, it passes unread (see
+//	                  below). Else it ends here, with a certificate of our own;
+//	                  HTTP/1.1 and HTTP/2 inside are judged request by request
+//	a hello of SSL 2  refused by an alert, and recorded
 //	METHOD and space  HTTP in the clear, judged request by request
 //	anything else,    a raw connection, judged once by its destination and then
 //	or nothing in     in windows of what the client sends
@@ -20,6 +25,10 @@
 // hop-by-hop fields, Proxy-Authorization, Txn-Token, Outvet-*, and Expect, whose
 // 100 (Continue) we send. The host of a request must be that of its tunnel, and
 // so must the TLS server name; else the answer is 421.
+//
+// Nothing leads back to a port where this program itself listens, in whatever
+// spelling: a request is answered 508, a raw connection closed, SOCKS answered
+// 0x02, and the record says so. A CONNECT within a tunnel is refused.
 //
 // Responses are passed on as they come, each read flushed, with 1xx answers and
 // trailers. Alt-Svc is removed: it would lead the client past us. A response
@@ -34,11 +43,37 @@
 // from one session to one host, are told once. A tunnel that a client made in
 // advance and closed after TLS without a word was no attempt and leaves none.
 //
+// # TLS that passes unread
+//
+// Where a rule with tls: passthrough names the host of a tunnel, the ClientHello
+// is read (package hello) and not answered. If its server name is the host, or
+// the host is an address and there is none, the connection is one call of protocol
+// tls: judged, then dialled under the guard, then copied in both directions as it
+// is until both ends are closed or the policy in force stops it. Its record has
+// the grade unread. A hello with another name, or that is malformed, is answered
+// here instead, and the record of what comes of that says why. A call refused at
+// that point is told by the alert access_denied, since who trusts only the host
+// itself can be told nothing more.
+//
+// # Odd hellos
+//
+//	no server name              the host of the tunnel counts
+//	another server name         its requests are answered 421
+//	encrypted (ECH)             what is inside cannot be read; the name outside counts.
+//	                            A client that only made it up goes on; one that
+//	                            gives up leaves a record
+//	TLS 1.1 and older           the alert protocol_version, and a record
+//	early data, ALPN without    an alert, and a record with advice
+//	HTTP, a dot at the end of
+//	the name, malformed
+//
 // # Who is calling
 //
-// The user name of Proxy-Authorization: Basic names the session, as a claim;
-// its parent is the session of the peer's address, which is observed. Without
-// it the session is the peer's address. The agent is what User-Agent or
+// The user name of Proxy-Authorization: Basic, or of SOCKS, names the session, as
+// a claim; its parent is the session of the peer's address, which is observed.
+// Any password will do. Without a name the session is the peer's address. With
+// Identify a request without one is answered 407, SOCKS without one 0xFF: git and
+// Chromium name themselves only then. Nothing is recorded of that. The agent is what User-Agent or
 // Originator claims.
 //
 // # An example on the wire

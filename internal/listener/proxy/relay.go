@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -30,7 +29,7 @@ func (t *tunnel) relay(silent bool) kind {
 	switch {
 	case p.Verdict != call.Allow: // what could tell it is not known: only the record does
 	case t.s.loops(&c.Dest):
-		r.out.Error = "the connection leads back to the proxy itself"
+		r.out.Error = loopError
 	default:
 		r.run()
 	}
@@ -60,7 +59,7 @@ const (
 )
 
 func (r *relay) run() {
-	up, addr, err := r.t.s.Upstream.Dial(r.t.ctx, r.t.host, r.t.port, r.p.Guard)
+	up, _, err := r.t.s.Upstream.Dial(r.t.ctx, r.t.host, r.t.port, r.p.Guard)
 	if err != nil {
 		r.out.Error = forward.Classify(err).Error()
 		if refused, ok := errors.AsType[*forward.Refused](err); ok {
@@ -70,7 +69,11 @@ func (r *relay) run() {
 	}
 	defer up.Close()
 	r.up = up
-	r.out.Address = netip.AddrPortFrom(addr, r.t.port).String()
+	r.out.Address = up.RemoteAddr().String()
+	if r.t.s.homeward(up) {
+		r.out.Error = loopError
+		return
+	}
 	defer context.AfterFunc(r.p.Context(), func() { // the call may not go on
 		up.Close()
 		r.t.Conn.Close()

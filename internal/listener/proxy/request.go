@@ -37,10 +37,12 @@ type exchange struct {
 // outer serves the proxy's own port.
 func (s *Server) outer(w http.ResponseWriter, r *http.Request) {
 	switch {
+	case r.URL.Host == "" && r.Method != http.MethodConnect:
+		help(w)
+	case s.Identify && session(r.Header.Get("Proxy-Authorization")) == "":
+		s.challenge(w, r)
 	case r.Method == http.MethodConnect:
 		s.connect(w, r)
-	case r.URL.Host == "":
-		help(w)
 	default:
 		s.serve(w, r, nil)
 	}

@@ -37,9 +37,11 @@ type rig struct {
 	addr   string           // of the proxy
 	ca     string           // file with the proxy's authority
 	roots  *x509.CertPool   // the same
-	server *proxy.Server
-	gate   *gate.Gate
-	log    *records
+	// upstreamRoot is the authority of the origin.
+	upstreamRoot *x509.Certificate
+	server       *proxy.Server
+	gate         *gate.Gate
+	log          *records
 }
 
 // allow lets everything pass.
@@ -79,6 +81,7 @@ func (r *rig) startOrigin(h http.HandlerFunc) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	r.upstreamRoot = a.Certificate()
 	leaf, err := a.Leaf(host)
 	if err != nil {
 		r.t.Fatal(err)

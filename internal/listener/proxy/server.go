@@ -50,6 +50,7 @@ type Server struct {
 	HeadTime  time.Duration // for the head of a request; 30 s
 	IdleTime  time.Duration // between requests; 5 min
 	StallTime time.Duration // for which a client may take nothing of its answer; 5 min
+	Identify  bool          // who does not name a session is asked to
 
 	start   sync.Once
 	inside  *http.Server  // HTTP/2 within tunnels
@@ -63,6 +64,7 @@ type Server struct {
 	beginnings sync.Pool
 	distrust   memory // who was recorded for it
 	trust      memory // who made calls in TLS
+	told       memory // what operators were told
 
 	// mu guards what Serve and tunnels add and Shutdown takes.
 	mu        sync.Mutex
@@ -106,7 +108,7 @@ func (s *Server) setUp() {
 	s.tls = &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		NextProtos:     []string{"h2", "http/1.1"},
-		GetCertificate: s.certificate,
+		GetCertificate: s.certificate, GetConfigForClient: s.forOldHTTP,
 	}
 	s.inside = &http.Server{
 		Handler: http.HandlerFunc(s.inner), Protocols: new(http.Protocols), ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
@@ -232,24 +234,6 @@ func (s *Server) breakOff() {
 		t.Conn.Close()
 		t.cancel()
 	}
-}
-
-// loops reports whether d is where this proxy itself listens.
-func (s *Server) loops(d *call.Dest) bool {
-	s.mu.Lock()
-	own := s.own
-	s.mu.Unlock()
-	for _, a := range own {
-		if a.Port() != d.Port {
-			continue
-		}
-		ip, err := netip.ParseAddr(d.Host)
-		if err != nil {
-			return d.Host == "localhost"
-		}
-		return ip.IsLoopback() || ip.IsUnspecified() || ip == a.Addr().Unmap()
-	}
-	return false
 }
 
 // A queue is a listener whose connections are pushed.

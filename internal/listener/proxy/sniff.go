@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"outvet/internal/hello"
 )
 
 // A kind is what a tunnel is used for.
@@ -14,6 +16,7 @@ type kind int
 const (
 	kindMore   kind = iota // more must be read
 	kindTLS                // a TLS handshake
+	kindSSL2               // a handshake of SSL 2, which may offer later versions
 	kindHTTP               // a request line
 	kindRaw                // something else
 	kindSilent             // the client waits for the server
@@ -62,6 +65,12 @@ func classify(b []byte) kind {
 	}
 	if b[0] == 0x16 { // the content type of a handshake record
 		return kindTLS
+	}
+	if b[0]&0x80 != 0 && len(b) < 4 {
+		return kindMore
+	}
+	if hello.SSL2(b) {
+		return kindSSL2
 	}
 	if bytes.HasPrefix(b, []byte("SSH-")) {
 		return kindRaw

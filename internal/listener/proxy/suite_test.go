@@ -17,16 +17,18 @@ func TestSuite(t *testing.T) {
 	for _, way := range []struct {
 		name, scheme string
 		h2           bool
-	}{{"absolute-form", "http", false}, {"HTTP1 in TLS", "https", false}, {"HTTP2 in TLS", "https", true}} {
+		client       func(*rig, bool) *http.Client
+	}{{"absolute-form", "http", false, (*rig).client}, {"HTTP1 in TLS", "https", false, (*rig).client}, {"HTTP2 in TLS", "https", true, (*rig).client},
+		{"HTTP1 in the clear over SOCKS", "http", false, (*rig).socksClient}, {"HTTP2 in TLS over SOCKS", "https", true, (*rig).socksClient}} {
 		t.Run(way.name, func(t *testing.T) {
 			listenertest.Run(t, listenertest.Options{Session: "127.0.0.1"}, func(t *testing.T, c listenertest.Case) listenertest.Result {
-				return send(t, c, way.scheme, way.h2)
+				return send(t, c, way.scheme, func(r *rig) *http.Client { return way.client(r, way.h2) })
 			})
 		})
 	}
 }
 
-func send(t *testing.T, c listenertest.Case, scheme string, h2 bool) (res listenertest.Result) {
+func send(t *testing.T, c listenertest.Case, scheme string, client func(*rig) *http.Client) (res listenertest.Result) {
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()
 	left := make(chan struct{})
@@ -59,7 +61,7 @@ func send(t *testing.T, c listenertest.Case, scheme string, h2 bool) (res listen
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := r.client(h2).Do(req)
+	resp, err := client(r).Do(req)
 	close(left)
 	if err != nil {
 		if !c.Gone {

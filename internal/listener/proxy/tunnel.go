@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,16 +16,20 @@ import (
 	"outvet/internal/hostname"
 )
 
-// A tunnel is the client's connection after a CONNECT.
+// A tunnel is the client's connection after a CONNECT, or a request of SOCKS.
 type tunnel struct {
 	net.Conn
-	s      *Server
-	pre    []byte // read already, not yet given to Read
-	host   string // canonical
-	port   uint16
-	caller call.Caller
-	secure bool   // TLS ends here
-	sni    string // the server name that TLS asked for, if it is not host
+	s       *Server
+	pre     []byte // read already, not yet given to Read
+	host    string // canonical
+	port    uint16
+	caller  call.Caller
+	secure  bool   // TLS ends here
+	sni     string // the server name that TLS asked for, if it is not host
+	kept    string // why its TLS ends here although policy lets it pass unread
+	shown   bool   // the hello was understood and a certificate of ours picked
+	alerted bool   // the client was told by an alert why it goes no further
+	veiled  bool   // the client offered to encrypt its hello (ECH)
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -63,15 +68,8 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	}
 	c := res.c
 	nc, ahead := c.takeOver()
-	t := &tunnel{Conn: nc, s: s, host: host, port: port, caller: caller(r)}
-	if len(ahead) > 0 {
-		t.pre = ahead
-	}
-	t.ctx, t.cancel = context.WithCancel(context.Background())
-	t.idle.Store(true)
-	if !s.enter(t) {
-		t.cancel()
-		nc.Close()
+	t := s.tunnel(nc, ahead, host, port, caller(r))
+	if t == nil {
 		return
 	}
 	c.tunnel = t // which is served when this request is over
@@ -91,6 +89,23 @@ func (s *Server) contradict(w http.ResponseWriter, r *http.Request, host string,
 	s.closed(p.Close(call.Outcome{Status: http.StatusMisdirectedRequest, Error: why}))
 }
 
+// tunnel makes a tunnel of conn, of which pre was read already. It closes conn and
+// returns nil when no tunnel may begin any more.
+func (s *Server) tunnel(conn net.Conn, pre []byte, host string, port uint16, who call.Caller) *tunnel {
+	t := &tunnel{Conn: conn, s: s, host: host, port: port, caller: who}
+	if len(pre) > 0 {
+		t.pre = pre
+	}
+	t.ctx, t.cancel = context.WithCancel(context.Background())
+	t.idle.Store(true)
+	if !s.enter(t) {
+		t.cancel()
+		conn.Close()
+		return nil
+	}
+	return t
+}
+
 // serve finds out what the tunnel is for. It returns once somebody else serves
 // it or it is closed.
 func (t *tunnel) serve() {
@@ -108,7 +123,14 @@ func (t *tunnel) serve() {
 	}
 	switch k {
 	case kindTLS:
-		t.serveTLS()
+		if !t.pass() {
+			t.serveTLS()
+		}
+	case kindSSL2:
+		t.alert(alertProtocolVersion)
+		part(t.Conn)
+		t.fault = tooOld
+		t.Close()
 	case kindHTTP:
 		t.serveHTTP(t)
 	default:
@@ -131,12 +153,13 @@ func (t *tunnel) hand(c net.Conn) {
 // serveTLS ends the TLS that the client begins.
 func (t *tunnel) serveTLS() {
 	t.secure = true
+	head := t.pre
 	c := tls.Server(t, t.s.tls)
 	ctx, cancel := context.WithTimeout(t.ctx, helloTime)
 	err := c.HandshakeContext(ctx)
 	cancel()
 	if err != nil {
-		t.fault = handshakeFault(err)
+		t.fault = t.handshakeFault(err, head)
 		t.Close()
 		return
 	}
@@ -144,7 +167,11 @@ func (t *tunnel) serveTLS() {
 	t.h2 = state.NegotiatedProtocol == "h2"
 	if name := state.ServerName; name != "" {
 		if h, err := hostname.Canonical(name); err != nil || h != t.host {
-			t.sni = name
+			t.sni = ascii(name, sniMax)
+		}
+		if t.sni != "" && t.veiled {
+			t.fault = "the client hid the name that it means from all but the server (ECH), and then did not trust who answered: " +
+				"turn ECH off in it, or keep HTTPS records of the DNS from it"
 		}
 	}
 	t.ready = true
@@ -171,11 +198,27 @@ func (t *tunnel) misspoke(why string) {
 // certificate answers a TLS client. The name that it asks for counts, so that
 // a client whose name differs from its CONNECT can read the refusal.
 func (s *Server) certificate(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	t := h.Conn.(*tunnel)
+	t.shown, t.veiled = true, slices.Contains(h.Extensions, extEncrypted)
 	name := strings.TrimSuffix(h.ServerName, ".")
 	if name == "" {
-		name = h.Conn.(*tunnel).host
+		name = t.host
 	}
 	return s.Authority.Leaf(name)
+}
+
+// extEncrypted is the extension of an encrypted hello (RFC 9849).
+const extEncrypted = 0xfe0d
+
+// forOldHTTP serves clients that offer no protocol but HTTP/1.0 by ALPN.
+func (s *Server) forOldHTTP(h *tls.ClientHelloInfo) (*tls.Config, error) {
+	offers := func(p string) bool { return slices.Contains(h.SupportedProtos, p) }
+	if !offers("http/1.0") || offers("http/1.1") || offers("h2") {
+		return nil, nil
+	}
+	c := s.tls.Clone()
+	c.NextProtos = []string{"http/1.0"}
+	return c, nil
 }
 
 // Read implements net.Conn.
@@ -202,7 +245,20 @@ func closeWrite(c net.Conn) error {
 
 // spare reports whether the tunnel was made in advance and not needed, as
 // clients do that make several connections at once: nothing was attempted.
-func (t *tunnel) spare() bool { return t.ready && (t.h2 || !t.asked.Load()) }
+func (t *tunnel) spare() bool {
+	return t.ready && (t.h2 || !t.asked.Load()) && (t.sni == "" || !t.veiled)
+}
+
+// abandon closes a tunnel of which it is not known where it should lead, because
+// of err. Nothing is recorded.
+func (t *tunnel) abandon(err error) {
+	t.fault = err.Error()
+	t.Conn.Close()
+	t.once.Do(func() {
+		t.cancel()
+		t.s.leave(t)
+	})
+}
 
 // Close implements net.Conn. A tunnel in which no call was made is recorded,
 // unless it is a spare one.

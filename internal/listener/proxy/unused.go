@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"outvet/call"
+	"outvet/internal/hello"
 )
 
 // recordUnused records a tunnel in which no call was made. Nothing went
@@ -29,6 +30,9 @@ func (s *Server) recordUnused(t *tunnel) {
 		}
 		s.log.Warn("a client does not trust our certificate authority: let it trust ca.pem",
 			"session", t.caller.Session, "agent", t.caller.Agent.Value, "host", t.host, "err", why)
+	}
+	if t.kept != "" {
+		why += "; its TLS did not pass unread: " + t.kept
 	}
 	p := s.Gate.Open(context.Background(), t.call("connect", "CONNECT"), nil)
 	s.closed(p.Close(call.Outcome{Error: why}))
@@ -56,17 +60,30 @@ func (t *tunnel) key() string {
 	return string(t.caller.Session) + " " + t.caller.Agent.Value + " " + t.host
 }
 
-// handshakeFault says why a handshake failed and what to do.
-func handshakeFault(err error) string {
-	const fix = ": make it trust ca.pem of the state directory"
+// tooOld says of a client what it could be told only by an alert.
+const tooOld = "the client speaks no version of TLS that is safe: it needs TLS 1.2 or newer"
+
+// handshakeFault says why a handshake failed and what to do. head is what the
+// client sent first.
+func (t *tunnel) handshakeFault(err error, head []byte) string {
+	const fix = ": make it trust ca.pem of the state directory, or, if it never will, name the host in a rule with tls: passthrough"
 	text := err.Error()
+	if t.shown {
+		head = nil // it was understood
+	}
+	if why := helloFault(text, head); why != "" {
+		return why
+	}
 	for _, sign := range []string{"unknown certificate authority", "bad certificate", "unknown certificate", "certificate unknown",
 		"bad record MAC", "unsupported certificate", "certificate required"} {
 		if strings.Contains(text, sign) {
 			return distrusted + " (" + sign + ")" + fix
 		}
 	}
+	gone := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
 	switch {
+	case gone && !t.shown:
+		return "the client closed the tunnel within its first TLS message"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return brokeOff + ": it broke off the TLS handshake" + fix
 	case errors.Is(err, context.DeadlineExceeded):
@@ -75,6 +92,31 @@ func handshakeFault(err error) string {
 		return "the proxy was shut down during the TLS handshake"
 	}
 	return "the TLS handshake with the client failed: " + ascii(text, 200)
+}
+
+// helloFault says what is wrong with what the client said first, as far as the
+// error of the handshake or the bytes tell, or "".
+func helloFault(text string, head []byte) string {
+	for _, f := range []struct{ sign, why string }{
+		{"unsupported versions", tooOld},
+		{"unsupported application protocols", "the client speaks another protocol in TLS than HTTP, which cannot be read: " +
+			"name the host in a rule with tls: passthrough"},
+		{"unexpected early data", "the client sent data before the handshake (0-RTT) to a server that it knows from elsewhere: " +
+			"turn early data off in it, or let it forget its TLS sessions"},
+		{"no cipher suite supported by both", "the client and outvet have no TLS cipher suite in common"},
+	} {
+		if strings.Contains(text, f.sign) {
+			return f.why
+		}
+	}
+	h, _, err := hello.Read(head, strings.NewReader(""))
+	if m, ok := errors.AsType[*hello.Malformed](err); ok {
+		return "the ClientHello is malformed: " + m.Why
+	}
+	if strings.HasSuffix(h.Name, ".") {
+		return "the TLS server name ends in a dot, which RFC 6066 forbids"
+	}
+	return ""
 }
 
 // ascii returns s, which the other side may have written, as one short line.
