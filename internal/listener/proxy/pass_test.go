@@ -368,6 +368,45 @@ type broken struct{}
 
 func (broken) Write(*call.Record) error { return os.ErrPermission }
 
+// BenchmarkUnreadConnections makes a new connection each time, without the
+// cost of TLS at its ends.
+func BenchmarkUnreadConnections(b *testing.B) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() { echo(c); c.Close() }()
+		}
+	}()
+	up := forward.New(forward.Options{ConnectTo: []forward.ConnectTo{connectTo("raw.example", 7, l.Addr())}})
+	b.Cleanup(up.Close)
+	r := newRig(b, ok, nil, pinned, func(s *proxy.Server) { s.Upstream = up })
+	words := firstWords(b, "raw.example")
+	head := []byte("CONNECT raw.example:7 HTTP/1.1\r\nHost: raw.example:7\r\n\r\n")
+	buf := make([]byte, 8<<10)
+	b.ReportAllocs()
+	for b.Loop() {
+		c, err := net.Dial("tcp", r.addr)
+		if err != nil {
+			b.Fatal(err)
+		}
+		c.Write(head)
+		c.Read(buf)
+		c.Write(words)
+		if _, err := io.ReadFull(c, buf[:len(words)]); err != nil {
+			b.Fatal(err)
+		}
+		c.Close()
+	}
+}
+
 func BenchmarkUnreadTLS(b *testing.B) {
 	r := newRig(b, ok, nil, pinned)
 	c := r.client(false)
@@ -380,5 +419,17 @@ func BenchmarkUnreadTLS(b *testing.B) {
 		}
 		io.Copy(io.Discard, resp.Body)
 		resp.Body.Close()
+	}
+}
+
+func TestAHelloThatIsCutDoesNotPass(t *testing.T) {
+	reached := make(chan bool, 1)
+	r := blind(t, pinned, func(net.Conn) { reached <- true })
+	c := r.dial("raw.example:7")
+	c.Write(firstWords(t, "raw.example")[:100])
+	c.Close()
+	p := r.log.wait(t, 1)[0]
+	if e := p.closed.Outcome.Error; p.decided.Protocol != "connect" || len(reached) > 0 || !strings.Contains(e, "within its first TLS message") || !strings.Contains(e, "did not come whole") {
+		t.Errorf("%+v", p.closed.Outcome)
 	}
 }
