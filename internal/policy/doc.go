@@ -118,7 +118,8 @@
 //	  - All else is strict. A holding or blocking rule that matches by destination,
 //	    port or caller counts as ever. One that asks for method or path, or for a
 //	    protocol or scheme that is spoken over TLS, matches: what is inside may be
-//	    what it means. An allowing one that asks for these does not match.
+//	    what it means. An allowing one that asks for these does not match. In expressions
+//     call.method and call.path are not known.
 //	  - Only the outermost layer can name hosts; in an inner one the rule allows, as
 //	    any other, what the outermost named. An observing rule names nothing, unless
 //	    its whole layer observes.

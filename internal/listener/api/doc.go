@@ -20,7 +20,8 @@
 //	 "tool": {"name": "send_email", "call": "toolu_1", "args": {…}}}
 //
 // With both, the HTTP request is judged with the tool as its caller's; with the
-// tool alone, the tool call is (protocol "mcp", method "tools/call"). What the
+// tool alone, the tool call is (protocol "mcp", method "tools/call"). CONNECT to a
+// URL such as tls://host:443 asks whether TLS may pass unread. What the
 // framework says of the caller is marked claimed. The answer is the decision:
 //
 //	{"call": "…", "verdict": "block", "rule": "no secrets out", "reason": "…",

@@ -59,6 +59,15 @@ func (s *Server) homeward(c net.Conn) bool {
 	return false
 }
 
+// reached returns where c leads, for the record: its other end, unless that only
+// leads on to addr.
+func reached(c net.Conn, addr netip.Addr, port uint16) string {
+	if to, ok := c.RemoteAddr().(*net.TCPAddr); ok && to.AddrPort().Addr().Unmap() == addr {
+		port = uint16(to.Port)
+	}
+	return netip.AddrPortFrom(addr, port).String()
+}
+
 func (s *Server) owned() []netip.AddrPort {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -108,7 +108,7 @@ type splice struct {
 
 func (s *splice) run() {
 	t := s.t
-	up, _, err := t.s.Upstream.Dial(t.ctx, t.host, t.port, s.p.Guard)
+	up, addr, err := t.s.Upstream.Dial(t.ctx, t.host, t.port, s.p.Guard)
 	if err != nil {
 		s.out.Error = forward.Classify(err).Error()
 		if refused, ok := errors.AsType[*forward.Refused](err); ok {
@@ -118,7 +118,7 @@ func (s *splice) run() {
 		return
 	}
 	defer up.Close()
-	s.out.Address = up.RemoteAddr().String()
+	s.out.Address = reached(up, addr, t.port)
 	if t.s.homeward(up) {
 		s.out.Error = loopError
 		return

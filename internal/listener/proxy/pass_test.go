@@ -433,3 +433,39 @@ func TestAHelloThatIsCutDoesNotPass(t *testing.T) {
 		t.Errorf("%+v", p.closed.Outcome)
 	}
 }
+
+func TestWhatPolicyRefusesIsToldInsideTLS(t *testing.T) {
+	for _, tc := range []struct{ rule, told string }{
+		{"{name: b, to: " + host + ", verdict: block, reason: Not today}", "Not today"},
+		{"{name: h, to: " + host + ", verdict: hold}", "a person"},
+		{"{name: m, to: " + host + ", method: GET, verdict: block, reason: No reading}", "No reading"},
+	} {
+		r := newRig(t, func(http.ResponseWriter, *http.Request) { t.Error("it arrived") }, nil, pinned+"  - "+tc.rule+"\n")
+		resp, err := r.client(true).Get("https://" + host + "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode < 400 || !strings.Contains(string(b), tc.told) {
+			t.Errorf("%s: %d %s", tc.rule, resp.StatusCode, b)
+		}
+		if p := r.log.wait(t, 1)[0]; p.decided.Protocol != "http" || p.decided.Decision.Verdict == call.Allow {
+			t.Errorf("%s: %+v", tc.rule, p.decided)
+		}
+	}
+}
+
+func TestWhatIsOnlyObservedPassesUnread(t *testing.T) {
+	r := blind(t, "version: 1\nmode: observe\nrules:\n  - {name: pins, to: raw.example, tls: passthrough, verdict: allow}\n  - {name: b, to: raw.example, verdict: block}\n", echo)
+	c := r.dial("raw.example:7")
+	words := firstWords(t, "raw.example")
+	c.Write(words)
+	c.(*net.TCPConn).CloseWrite()
+	if b, err := io.ReadAll(c); !bytes.Equal(b, words) || err != nil {
+		t.Errorf("%d bytes, %v", len(b), err)
+	}
+	if d := r.log.wait(t, 1)[0].decided; d.Protocol != "tls" || !d.Decision.Observed || d.Decision.Rule != "b" || d.Grade != call.Unread {
+		t.Errorf("%+v", d)
+	}
+}

@@ -59,7 +59,7 @@ const (
 )
 
 func (r *relay) run() {
-	up, _, err := r.t.s.Upstream.Dial(r.t.ctx, r.t.host, r.t.port, r.p.Guard)
+	up, addr, err := r.t.s.Upstream.Dial(r.t.ctx, r.t.host, r.t.port, r.p.Guard)
 	if err != nil {
 		r.out.Error = forward.Classify(err).Error()
 		if refused, ok := errors.AsType[*forward.Refused](err); ok {
@@ -69,7 +69,7 @@ func (r *relay) run() {
 	}
 	defer up.Close()
 	r.up = up
-	r.out.Address = up.RemoteAddr().String()
+	r.out.Address = reached(up, addr, r.t.port)
 	if r.t.s.homeward(up) {
 		r.out.Error = loopError
 		return
