@@ -103,26 +103,28 @@
 // certificate or show one of their own. Such a connection is one call, protocol
 // and scheme tls, method connect, and its content is never known:
 //
-//		rules:
-//		  - {name: pinned updates, to: updates.example.com, tls: passthrough, verdict: allow}
-//		tests:
-//		  - {allow: "CONNECT tls://updates.example.com", rule: pinned updates}
+//	rules:
+//	  - {name: pinned updates, to: updates.example.com, tls: passthrough, verdict: allow}
+//	tests:
+//	  - {allow: "CONNECT tls://updates.example.com", rule: pinned updates}
 //
-//	  - The rule matches calls of protocol tls alone and allows nothing else. No
-//	    default and no other rule lets TLS pass unread, also in observe mode.
-//	  - That the content is not read is what the rule says, so it is not held
-//	    against the call: a condition on findings sees those in the name of the host
-//	    and in what the caller says of itself, uninspected: does not match, and
-//	    call.sent is 0 to a rule that holds, blocks or edits. To a rule that allows,
-//	    both are unknown.
-//	  - All else is strict. A holding or blocking rule that matches by destination,
-//	    port or caller counts as ever. One that asks for method or path, or for a
-//	    protocol or scheme that is spoken over TLS, matches: what is inside may be
-//	    what it means. An allowing one that asks for these does not match. In expressions
-//     call.method and call.path are not known.
-//	  - Only the outermost layer can name hosts; in an inner one the rule allows, as
-//	    any other, what the outermost named. An observing rule names nothing, unless
-//	    its whole layer observes.
+// What a rule means for such a call:
+//
+//   - The naming rule matches calls of protocol tls alone and allows nothing else. No
+//     default and no other rule lets TLS pass unread, also in observe mode.
+//   - That the content is not read is what it says, so it is not held
+//     against the call: a condition on findings sees those in the name of the host
+//     and in what the caller says of itself, uninspected: does not match, and
+//     call.sent is 0 to a rule that holds, blocks or edits. To a rule that allows,
+//     both are unknown.
+//   - All else is strict. A holding or blocking rule that matches by destination,
+//     port or caller counts as ever. One that asks for method or path, or for a
+//     protocol or scheme that is spoken over TLS, matches: what is inside may be
+//     what it means. An allowing one that asks for these does not match. In
+//     expressions call.method and call.path are not known.
+//   - Only the outermost layer can name hosts; in an inner one the rule allows, as
+//     any other, what the outermost named. An observing rule names nothing, unless
+//     its whole layer observes.
 //
 // Where policy does not let a connection pass so, its TLS is ended and the
 // requests in it are judged.
