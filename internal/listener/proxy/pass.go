@@ -69,12 +69,12 @@ func unpassable(h hello.Hello, err error, host string) string {
 		return "the client names no server"
 	}
 	if name, err := hostname.Canonical(h.Name); err != nil || name != host {
-		return "the TLS server name " + ascii(h.Name, sniMax) + " is not the host " + host + " of the tunnel"
+		return "the TLS server name is not the host of the tunnel" // what it is was chosen by the agent: no record quotes it
 	}
 	return ""
 }
 
-// sniMax is how much of a server name stands in a record, in bytes.
+// sniMax is how much of a server name is kept for the answer, in bytes.
 const sniMax = 100
 
 // Alerts of TLS (RFC 8446 §6).
