@@ -37,6 +37,15 @@ func (r *Reader) Ahead() []byte {
 	return r.buf[r.r:r.w]
 }
 
+// Take returns what was read ahead and gives the buffer back: somebody else reads
+// on.
+func (r *Reader) Take() []byte {
+	ahead := append([]byte(nil), r.Ahead()...)
+	r.r = r.w
+	r.Release()
+	return ahead
+}
+
 // Unread puts one byte before what is read next. It is for who waited for a
 // message by reading its first byte.
 func (r *Reader) Unread(b byte) {

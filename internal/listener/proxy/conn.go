@@ -65,6 +65,7 @@ func (c *conn) serve() {
 		}
 	}
 	if !c.taken {
+		c.r.Take() // its buffer serves others
 		c.Conn.Close()
 	}
 }
@@ -202,7 +203,7 @@ func (c *conn) Write(b []byte) (int, error) {
 func (c *conn) takeOver() (net.Conn, []byte) {
 	c.taken = true
 	c.watch.end()
-	ahead := append([]byte(nil), c.r.Ahead()...)
+	ahead := c.r.Take()
 	c.Conn.SetDeadline(time.Time{})
 	return c.Conn, ahead
 }

@@ -44,14 +44,24 @@ func (t *tunnel) pass() bool {
 	case t.s.loops(&c.Dest):
 		s.out.Error = loopError
 	default:
-		s.run()
+		go func() { // a connection may last: the stack that judging it took must not
+			s.run()
+			s.end()
+		}()
+		return true
 	}
-	t.s.closed(p.Close(s.out))
+	s.end()
+	return true
+}
+
+// end records how the connection ended and closes it.
+func (s *splice) end() {
+	t := s.t
+	t.s.closed(s.p.Close(s.out))
 	if t.alerted {
 		part(t.Conn)
 	}
 	t.Close()
-	return true
 }
 
 // unpassable says why a connection cannot pass unread, or "".
