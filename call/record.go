@@ -19,10 +19,11 @@ const (
 
 // An Outcome is what became of a call.
 type Outcome struct {
-	Status   int    `json:"status,omitempty"` // as the client saw it
-	Sent     int64  `json:"sent"`             // body bytes that went upstream
-	Received int64  `json:"received"`         // body bytes that came back
-	Address  string `json:"address,omitempty"`
+	Status   int    `json:"status,omitempty"`  // as the client saw it
+	Sent     int64  `json:"sent"`              // body bytes that went upstream
+	Received int64  `json:"received"`          // body bytes that came back
+	Address  string `json:"address,omitempty"` // where it went: of the upstream proxy, if there is one
+	Via      string `json:"via,omitempty"`     // the upstream proxy, and whether it alone knows the server's address
 	Error    string `json:"error,omitempty"`   // of the network or of our machinery; never payload
 	Commit   string `json:"commit,omitempty"`  // salted commitment to the bytes sent
 	Aborted  bool   `json:"aborted,omitempty"` // a finding stopped it under way, after Sent bytes

@@ -36,6 +36,7 @@ type serving struct {
 	state, listen, console string
 	upstreamCA, connectTo  []string
 	identify               bool
+	upstreamProxy          string
 }
 
 func serveCommand() *cobra.Command {
@@ -49,7 +50,9 @@ call by the policy, and keeps the record below the state directory. The port
 takes HTTP and SOCKS 5; a user name given to the proxy names the session.
 
 It prints one line "ready proxy=ADDRESS console=ADDRESS" when it serves. Clients
-must trust the certificate DIR/ca.pem. The policy is read again when its files
+must trust the certificate DIR/ca.pem. If outvet itself must go out through a
+proxy it takes the one that its own environment names (HTTPS_PROXY and so on, as
+curl does) and says so when it starts: see --upstream-proxy. The policy is read again when its files
 change and on SIGHUP; a bad one keeps the old in force and says why. SIGTERM ends
 it after the calls under way.`,
 		Example: `  outvet serve --preset balanced
@@ -65,8 +68,9 @@ it after the calls under way.`,
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8088", "`ADDR` of the proxy; port 0 picks a free one")
 	f.BoolVar(&o.identify, "identify", false, "ask clients of the proxy that do not name their session to do so (407); git and Chromium name it only then")
 	f.StringVar(&o.console, "console", "127.0.0.1:7070", "`ADDR` of the check API; port 0 picks a free one")
-	f.StringArrayVar(&o.upstreamCA, "upstream-ca", nil, "`FILE` with CA certificates to trust upstream, beside the system's; may be repeated")
+	f.StringArrayVar(&o.upstreamCA, "upstream-ca", nil, "`FILE` or directory with CA certificates to trust upstream, beside the system's; may be repeated")
 	f.StringArrayVar(&o.connectTo, "connect-to", nil, "`HOST:PORT:ADDR:PORT`: connect to ADDR:PORT for HOST:PORT, as curl does; may be repeated")
+	f.StringVar(&o.upstreamProxy, "upstream-proxy", "env", "`URL` of the proxy that leads out, none, or env: what HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say; a password belongs into the environment")
 	_ = c.MarkFlagFilename("upstream-ca", "pem", "crt")
 	return c
 }
@@ -124,14 +128,14 @@ func (h *house) build(o *serving) error {
 		}
 		up.ConnectTo = append(up.ConnectTo, to)
 	}
+	var err error
+	if up.Proxies, err = o.proxies(h.log); err != nil {
+		return usage(err)
+	}
 	for _, file := range o.upstreamCA {
-		b, err := os.ReadFile(file)
+		certs, err := forward.ReadRoots(file)
 		if err != nil {
 			return usage(fmt.Errorf("--upstream-ca: %w", err))
-		}
-		certs, err := forward.ParseRoots(b)
-		if err != nil {
-			return usage(fmt.Errorf("--upstream-ca %s: %w", file, err))
 		}
 		up.Roots = append(up.Roots, certs...)
 	}
@@ -176,6 +180,9 @@ func (h *house) serve(ctx context.Context, o *serving, src *source, c *cobra.Com
 		return usage(fmt.Errorf("--console: %w", err))
 	}
 	h.proxy.Avoid(console.Addr())
+	if err := h.upstream.Avoid(in.Addr(), console.Addr()); err != nil {
+		return usage(errors.Join(err, in.Close(), console.Close()))
+	}
 	token, err := h.state.token()
 	if err != nil {
 		return err

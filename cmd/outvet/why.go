@@ -70,6 +70,9 @@ func printCall(w io.Writer, c record.Call) error {
 		if o.Address != "" {
 			fmt.Fprintf(&b, "  address %s\n", o.Address)
 		}
+		if o.Via != "" {
+			fmt.Fprintf(&b, "  via     %s\n", clean(o.Via))
+		}
 		if o.Error != "" {
 			fmt.Fprintf(&b, "  error   %s\n", clean(o.Error))
 		}

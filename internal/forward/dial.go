@@ -27,50 +27,104 @@ const (
 // errDialTime is why a dial that takes too long is given up.
 var errDialTime = errors.New("the server did not accept the connection in time")
 
-// Dial connects to host and port and returns the connection and the address it
-// goes to. host may have any spelling. It is looked up once, every address is
+// A dest is where a connection is to go.
+type dest struct {
+	scheme   string // "http", "https", or "tcp" for a raw connection
+	absolute bool   // an upstream proxy may take requests in absolute form
+	host     string // canonical
+	port     uint16
+	named    bool // by ConnectTo: special addresses are admitted
+	guard    *call.Guard
+}
+
+// Dial makes a raw connection to host and port and returns it with the address
+// it goes to. host may have any spelling. It is looked up once, every address is
 // judged by g (nil for the default), and if one is refused nothing is dialled:
 // a name that points inside and outside at once has something in mind. Only
 // judged addresses are dialled, as addresses, IPv6 and IPv4 in turn, each 250 ms
 // after the one before. An error is an *Error.
 //
 // Addresses of this machine's own interfaces are special, too.
+//
+// Where Options.Proxies says so the connection goes through an upstream proxy:
+// the address is then that of the proxy, and Via names it.
 func (f *Forwarder) Dial(ctx context.Context, host string, port uint16, g *call.Guard) (net.Conn, netip.Addr, error) {
+	return f.DialFor(ctx, "tcp", host, port, g)
+}
+
+// DialFor is Dial for what will be spoken: "http", "ws" (HTTP in clear text that
+// is to be upgraded, RFC 6455 §4.1), "https" or "tcp". The connection is as it
+// was dialled, without TLS. One for "http" may lead to an upstream proxy that
+// takes requests; it has the method
+//
+//	AbsoluteForm() (authorization string)
+//
+// and then each request on it has its target in absolute form and, unless
+// authorization is empty, the field Proxy-Authorization.
+func (f *Forwarder) DialFor(ctx context.Context, scheme, host string, port uint16, g *call.Guard) (net.Conn, netip.Addr, error) {
+	return f.dialTo(ctx, dest{scheme: scheme, absolute: scheme == "http", host: host, port: port, guard: g})
+}
+
+func (f *Forwarder) dialTo(ctx context.Context, t dest) (net.Conn, netip.Addr, error) {
 	if f.closed.Load() {
-		return nil, netip.Addr{}, fault(ErrClosed, host)
+		return nil, netip.Addr{}, fault(ErrClosed, t.host)
 	}
-	h, err := hostname.Canonical(host)
+	h, err := hostname.Canonical(t.host)
 	if err != nil {
 		return nil, netip.Addr{}, Classify(err)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, f.opt.DialTimeout, errDialTime)
-	defer cancel()
-	c, a, err := f.dial(ctx, h, port, g)
+	t.host = h
+	c, a, err := f.dial(ctx, t)
 	if err != nil {
-		var dns *net.DNSError
-		if cause := context.Cause(ctx); cause != nil && !errors.As(err, &dns) {
-			err = fmt.Errorf("%w: %w", cause, err)
-		}
 		return nil, netip.Addr{}, fault(err, h)
 	}
 	return c, a, nil
 }
 
-func (f *Forwarder) dial(ctx context.Context, host string, port uint16, g *call.Guard) (net.Conn, netip.Addr, error) {
-	host, port, named := redirect(f.opt.ConnectTo, host, port)
-	addrs, err := f.resolve(ctx, host)
-	if err != nil {
-		return nil, netip.Addr{}, err
+func (f *Forwarder) dial(ctx context.Context, t dest) (net.Conn, netip.Addr, error) {
+	called := t
+	t.host, t.port, t.named = redirect(f.opt.ConnectTo, t.host, t.port)
+	if px := f.opt.Proxies.For(called.scheme, called.host, called.port); px != nil && f.opt.Proxies.For(t.scheme, t.host, t.port) != nil {
+		return f.dialVia(ctx, px, t)
 	}
-	for _, a := range addrs {
-		if r := refused(a, g, named); r != nil {
+	ctx, cancel := context.WithTimeoutCause(ctx, f.opt.DialTimeout, errDialTime)
+	defer cancel()
+	addrs, err := f.resolve(ctx, t.host)
+	if err == nil {
+		if r := f.judge(ctx, addrs, t); r != nil {
 			return nil, netip.Addr{}, r
 		}
-		if !named && f.own.has(a) && (g == nil || !holds(g.Admit, a)) {
-			return nil, netip.Addr{}, &Refused{Addr: a, Rule: call.RuleAddress, Why: "this machine itself"}
+		var c net.Conn
+		var a netip.Addr
+		if c, a, err = race(ctx, &f.dialer, addrs, t.port); err == nil {
+			return c, a, nil
 		}
 	}
-	return race(ctx, &f.dialer, addrs, port)
+	var dns *net.DNSError
+	if cause := context.Cause(ctx); cause != nil && !errors.As(err, &dns) {
+		err = fmt.Errorf("%w: %w", cause, err)
+	}
+	return nil, netip.Addr{}, err
+}
+
+// judge returns why t, which has addrs, may not be reached, nil if it may.
+func (f *Forwarder) judge(ctx context.Context, addrs []netip.Addr, t dest) *Refused {
+	for _, a := range addrs {
+		if r := refused(a, t.guard, t.named); r != nil {
+			return r
+		}
+		if !t.named && f.own.has(a) && (t.guard == nil || !holds(t.guard.Admit, a)) {
+			return &Refused{Addr: a, Rule: call.RuleAddress, Why: "this machine itself"}
+		}
+	}
+	if !t.named && f.isProxy(ctx, addrs, t) {
+		r := &Refused{Rule: call.RuleAddress, Why: "the upstream proxy itself"}
+		if len(addrs) > 0 {
+			r.Addr = addrs[0]
+		}
+		return r
+	}
+	return nil
 }
 
 // resolve returns the addresses of a canonical host in the order to try them,

@@ -2,8 +2,6 @@ package forward
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +10,6 @@ import (
 	"os"
 	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/net/http2"
 
@@ -53,7 +50,7 @@ func Classify(err error) *Error {
 		return e
 	}
 	e = &Error{Err: err}
-	for _, f := range []func(error) (string, int, string){ours, names, certificates, network, messages, streams} {
+	for _, f := range []func(error) (string, int, string){ours, upstreamProxy, names, certificates, network, messages, streams} {
 		if e.Type, e.Status, e.Detail = f(err); e.Type != "" {
 			return e
 		}
@@ -118,44 +115,6 @@ func names(err error) (string, int, string) {
 		return "dns_timeout", http.StatusGatewayTimeout, "the DNS did not answer in time"
 	}
 	return "dns_error", http.StatusBadGateway, "the DNS could not be asked"
-}
-
-func certificates(err error) (string, int, string) {
-	const typ = "tls_certificate_error"
-	var (
-		host    x509.HostnameError
-		unknown x509.UnknownAuthorityError
-		invalid x509.CertificateInvalidError
-		verify  *tls.CertificateVerificationError
-		alert   tls.AlertError
-		record  tls.RecordHeaderError
-		op      *net.OpError
-	)
-	switch {
-	case errors.As(err, &host):
-		return typ, http.StatusBadGateway, "the server's certificate is for another name"
-	case errors.As(err, &unknown):
-		return typ, http.StatusBadGateway, "the server's certificate is signed by an unknown authority; if it is yours, add it with --upstream-ca"
-	case errors.As(err, &invalid):
-		return typ, http.StatusBadGateway, invalidity(invalid, time.Now())
-	case errors.As(err, &verify):
-		return typ, http.StatusBadGateway, "the server's certificate cannot be verified"
-	case errors.As(err, &alert), errors.As(err, &op) && op.Op == "remote error":
-		return "tls_alert_received", http.StatusBadGateway, "the server broke off the TLS handshake"
-	case errors.As(err, &record), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
-		return "tls_protocol_error", http.StatusBadGateway, "the server does not speak TLS on this port"
-	}
-	return "", 0, ""
-}
-
-func invalidity(e x509.CertificateInvalidError, now time.Time) string {
-	switch {
-	case e.Reason != x509.Expired || e.Cert == nil:
-		return "the server's certificate is not valid"
-	case now.Before(e.Cert.NotBefore):
-		return "the server's certificate is valid only from " + e.Cert.NotBefore.Format(time.DateOnly)
-	}
-	return "the server's certificate expired on " + e.Cert.NotAfter.Format(time.DateOnly)
 }
 
 func network(err error) (string, int, string) {

@@ -3,9 +3,6 @@ package forward
 import (
 	"context"
 	"crypto/x509"
-	"encoding/pem"
-	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"sync"
@@ -26,6 +23,7 @@ type Options struct {
 	Roots     []*x509.Certificate // trusted besides the system's roots
 	ConnectTo []ConnectTo         // the first that fits counts
 	Resolver  Resolver            // nil for the system's
+	Proxies   *Proxies            // that calls leave through; nil for none
 
 	DialTimeout   time.Duration // to look up and connect; 0 for 10 s
 	TLSTimeout    time.Duration // of a handshake; 0 for 10 s
@@ -43,6 +41,8 @@ type Forwarder struct {
 	dialer net.Dialer
 	own    own
 	closed atomic.Bool
+
+	listeners atomic.Pointer[[]netip.AddrPort] // of ours: see Avoid
 
 	// mu makes pools and byGuard change together.
 	mu      sync.RWMutex
@@ -86,29 +86,6 @@ func rootPool(extra []*x509.Certificate) *x509.CertPool {
 		p.AddCert(c)
 	}
 	return p
-}
-
-// ParseRoots returns the certificates of a PEM file, at least one.
-func ParseRoots(data []byte) ([]*x509.Certificate, error) {
-	var roots []*x509.Certificate
-	for {
-		var b *pem.Block
-		if b, data = pem.Decode(data); b == nil {
-			break
-		}
-		if b.Type != "CERTIFICATE" {
-			continue
-		}
-		c, err := x509.ParseCertificate(b.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("forward: root certificate %d: %w", len(roots)+1, err)
-		}
-		roots = append(roots, c)
-	}
-	if roots == nil {
-		return nil, errors.New("forward: no certificate in PEM form among the roots")
-	}
-	return roots, nil
 }
 
 // Flush closes the idle connections and lets none of the busy ones serve a

@@ -10,12 +10,15 @@ import (
 // A Refused says that policy does not let a call reach an address. It is a
 // refusal, not a fault of the network. No packet was sent to the address.
 type Refused struct {
-	Addr netip.Addr
-	Rule string // of the guard, or call.RuleAddress
-	Why  string // what the address is
+	Addr netip.Addr // the zero Addr if it is not known
+	Rule string     // of the guard, or call.RuleAddress
+	Why  string     // what the address is
 }
 
 func (e *Refused) Error() string {
+	if !e.Addr.IsValid() {
+		return fmt.Sprintf("the address is refused by rule %q: %s", e.Rule, e.Why)
+	}
 	return fmt.Sprintf("address %v is refused by rule %q: %s", e.Addr, e.Rule, e.Why)
 }
 

@@ -38,23 +38,34 @@ type h1Pool struct {
 
 // An h1Key says whom a connection can serve.
 type h1Key struct {
-	secure bool
-	host   string // canonical
-	port   uint16
+	secure  bool
+	upgrade bool   // in clear text, to leave HTTP: an upstream proxy would not let it
+	host    string // canonical
+	port    uint16
+}
+
+// scheme returns what DialFor is to dial for.
+func (k *h1Key) scheme() string {
+	switch {
+	case k.secure:
+		return "https"
+	case k.upgrade:
+		return "ws"
+	}
+	return "http"
 }
 
 // An h1Conn is a connection that carries one request at a time.
 type h1Conn struct {
 	net.Conn
-	pool     *h1Pool
-	key      h1Key
-	r        http1.Reader
-	addr     netip.AddrPort
-	absolute bool   // an upstream proxy is at its other end, which wants absolute targets
-	auth     string // for that proxy
-	live     liveness
-	used     time.Time     // at its last use's end
-	keep     time.Duration // for how long after it the server keeps it, as far as it says; 0 if it does not
+	pool  *h1Pool
+	key   h1Key
+	r     http1.Reader
+	addr  netip.AddrPort
+	proxy *absolute // the upstream proxy at its other end, which wants absolute targets; nil for none
+	live  liveness
+	used  time.Time     // at its last use's end
+	keep  time.Duration // for how long after it the server keeps it, as far as it says; 0 if it does not
 }
 
 // abort closes the connection without a word to the server.
@@ -94,6 +105,8 @@ func keyOf(req *http.Request, host string) (h1Key, error) {
 	k := h1Key{secure: req.URL.Scheme == "https", host: host, port: 80}
 	if k.secure {
 		k.port = 443
+	} else {
+		k.upgrade = req.Header.Get("Upgrade") != ""
 	}
 	if p := portOf(req.URL.Host); p != "" {
 		n, err := strconv.ParseUint(p, 10, 16)
@@ -207,7 +220,7 @@ func (p *h1Pool) close() {
 
 // dial opens a connection for k.
 func (p *h1Pool) dial(ctx context.Context, k h1Key) (*h1Conn, error) {
-	conn, addr, err := p.f.Dial(ctx, k.host, k.port, p.guard)
+	conn, addr, err := p.f.DialFor(ctx, k.scheme(), k.host, k.port, p.guard)
 	if err != nil {
 		return nil, err
 	}
@@ -215,6 +228,7 @@ func (p *h1Pool) dial(ctx context.Context, k h1Key) (*h1Conn, error) {
 	if a, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil {
 		c.addr = a
 	}
+	c.proxy, _ = conn.(*absolute)
 	c.live.of(conn)
 	if k.secure {
 		if c.Conn, err = p.secure(ctx, conn, k.host); err != nil {
@@ -264,6 +278,7 @@ func (p *h1Pool) roundTrip(req *http.Request, host string, tr *Trace) (*http.Res
 			closeBody(req)
 			return nil, err
 		}
+		tr.through(Via(c.Conn))
 		tr.connected(c.addr, reused)
 		x.c = c
 		resp, err := x.run()

@@ -118,7 +118,7 @@ func (x *h1Exchange) release() {
 // is closed.
 func (x *h1Exchange) run() (*http.Response, error) {
 	ctx := x.req.Context()
-	if x.c.absolute { // the head was written for the server itself
+	if x.c.proxy != nil { // the head was written for the server itself
 		if err := x.appendProxied(); err != nil {
 			x.c.Close()
 			return nil, err
@@ -159,14 +159,18 @@ var errHeaderTime = errors.New("timeout awaiting response headers")
 // appendProxied writes the head for an upstream proxy: the target is absolute,
 // and the proxy may want credentials.
 func (x *h1Exchange) appendProxied() error {
-	if x.c.auth != "" {
+	if auth := x.c.proxy.AbsoluteForm(); auth != "" {
 		h := x.req.Header.Clone()
-		h["Proxy-Authorization"] = []string{x.c.auth}
+		h["Proxy-Authorization"] = []string{auth}
 		again := *x.req
 		again.Header = h
 		x.req = &again
 	}
-	return x.appendHead("http://" + x.req.URL.Host + target(x.req))
+	t := target(x.req)
+	if t == "*" { // RFC 9112 §3.2.4
+		t = ""
+	}
+	return x.appendHead("http://" + x.req.URL.Host + t)
 }
 
 // send writes the request, or begins to: a body that is long, or that may be
@@ -330,6 +334,8 @@ func (x *h1Exchange) answer() (*http.Response, error) {
 					return nil, err
 				}
 			}
+		case x.c.proxy != nil && s == http.StatusProxyAuthRequired:
+			return nil, x.c.proxy.refusal(r.Header)
 		default:
 			return x.final(r), nil
 		}

@@ -118,7 +118,7 @@ func (f *Forwarder) newH1(g *call.Guard) *h1Pool {
 // HTTP/1.1 to servers without it.
 func (f *Forwarder) newTransport(g *call.Guard) *http.Transport {
 	t := &http.Transport{
-		Proxy:                  nil, // the environment's proxies are for the agent, not for us
+		Proxy:                  nil, // see Options.Proxies
 		DialContext:            f.dialUnder(g),
 		TLSClientConfig:        f.newTLS(),
 		TLSHandshakeTimeout:    f.opt.TLSTimeout,
@@ -154,7 +154,7 @@ func (f *Forwarder) dialUnder(g *call.Guard) func(context.Context, string, strin
 		if err != nil || n == 0 {
 			return nil, hostname.Malformed(addr, "its port is no port")
 		}
-		c, _, err := f.Dial(ctx, host, uint16(n), g)
+		c, _, err := f.dialTo(ctx, dest{scheme: "https", host: host, port: uint16(n), guard: g})
 		return c, err
 	}
 }

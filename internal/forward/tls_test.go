@@ -40,7 +40,7 @@ func TestBadCertificatesAreRefused(t *testing.T) {
 		{"not yet", issue(t, &root, dated(24*time.Hour, 48*time.Hour)), "valid only from"},
 		{"self-signed", issue(t, nil, serverFor("api.example")), "unknown authority"},
 		{"unknown authority", issue(t, &other, serverFor("api.example")), "unknown authority"},
-		{"for clients", issue(t, &root, client), "not valid"},
+		{"for clients", issue(t, &root, client), "not for servers"},
 		{"signed by no authority", issue(t, &plain, serverFor("api.example")), "cannot be verified|not valid|unknown authority"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

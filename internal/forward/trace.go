@@ -28,6 +28,7 @@ type Trace struct {
 	Answered []string
 
 	addr   atomic.Pointer[netip.AddrPort]
+	via    atomic.Pointer[string]
 	reused atomic.Bool
 }
 
@@ -51,6 +52,7 @@ func traceOf(ctx context.Context) *Trace {
 func (t *Trace) follow(ctx context.Context) context.Context {
 	ct := &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
 		a, _ := netip.ParseAddrPort(i.Conn.RemoteAddr().String())
+		t.through(Via(i.Conn))
 		t.connected(a, i.Reused)
 	}}
 	if t.Informational != nil {

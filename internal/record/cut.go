@@ -81,7 +81,7 @@ func (c cut) record(r *call.Record) *call.Record {
 	}
 	if s.Outcome != nil {
 		o := *s.Outcome
-		o.Address, o.Error, o.Commit = c.text(o.Address), c.text(o.Error), c.text(o.Commit)
+		o.Address, o.Error, o.Commit, o.Via = c.text(o.Address), c.text(o.Error), c.text(o.Commit), c.text(o.Via)
 		s.Outcome = &o
 	}
 	said := fmt.Sprintf("too long for the log: texts are cut to %d bytes", c.bytes)

@@ -35,7 +35,7 @@ func (x *exchange) send() *http.Response {
 	res, err := x.s.Upstream.RoundTrip(out, x.p.Guard, forward.ProtoOf(x.r))
 	x.info.end()
 	if a := trace.Address(); a.IsValid() {
-		x.out.Address = a.String()
+		x.out.Address, x.out.Via = a.String(), trace.Via()
 	}
 	if err != nil {
 		x.upstreamFailed(err)

@@ -69,7 +69,7 @@ func (r *relay) run() {
 	}
 	defer up.Close()
 	r.up = up
-	r.out.Address = reached(up, addr, r.t.port)
+	r.out.Address, r.out.Via = reached(up, addr, r.t.port), forward.Via(up)
 	if r.t.s.homeward(up) {
 		r.out.Error = loopError
 		return
