@@ -93,9 +93,9 @@ func faultLogin(schemes []string) *proxyFault {
 func (a proxyAnswer) fault() *proxyFault {
 	f := &proxyFault{status: a.status, code: http.StatusBadGateway}
 	switch a.status {
-	case http.StatusProxyAuthRequired:
+	case http.StatusProxyAuthRequired, http.StatusUnauthorized: // 401 is tinyproxy's word for a wrong login
 		return faultLogin(a.schemes)
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusUnavailableForLegalReasons:
+	case http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusUnavailableForLegalReasons:
 		f.typ, f.detail = "http_request_denied", fmt.Sprintf("does not let this destination through (status %d); ask who runs it", a.status)
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusNotFound, http.StatusInternalServerError:
 		f.typ, f.detail = "destination_unavailable", fmt.Sprintf("could not reach the server (status %d)", a.status)

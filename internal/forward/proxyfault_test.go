@@ -47,6 +47,7 @@ func TestFaultsOfAProxyAreToldApart(t *testing.T) {
 	}{
 		{"wants a login", answer(407, "Proxy-Authenticate: Basic realm=\"x\""), "proxy_configuration_error", 502, "asks for a login: put USER:PASSWORD@"},
 		{"wants another login", answer(407, "Proxy-Authenticate: Negotiate", "proxy-authenticate: NTLM "+canary), "proxy_configuration_error", 502, "by Negotiate, NTLM, of which outvet speaks none"},
+		{"takes no login", answer(401), "proxy_configuration_error", 502, "asks for a login"},
 		{"says no", answer(403), "http_request_denied", 502, "does not let this destination through (status 403)"},
 		{"cannot", answer(502), "destination_unavailable", 502, "could not reach the server (status 502)"},
 		{"cannot now", answer(503), "destination_unavailable", 502, "could not reach the server (status 503)"},
