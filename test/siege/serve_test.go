@@ -219,7 +219,7 @@ type leaf struct {
 	}
 	Outcome *struct {
 		Status         int
-		Error          string
+		Error, Via     string
 		Sent, Received int64
 	}
 	Closed *leaf `json:"closed"` // of log search
