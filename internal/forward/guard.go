@@ -24,8 +24,8 @@ func (e *Refused) Error() string {
 
 // Check returns a *Refused if a call under g may not reach a. Refuse wins over
 // Admit; what neither holds is refused if it is special. An address that
-// carries an IPv4 address (NAT64, 64:ff9b::/96) is held by Refuse, and special,
-// if either is; Admit must hold the address itself. g may be nil.
+// carries an IPv4 address (NAT64, 6to4, Teredo, ISATAP, …) is held by Refuse, and
+// special, if either is; Admit must hold the address itself. g may be nil.
 func Check(a netip.Addr, g *call.Guard) error {
 	if r := refused(a, g, false); r != nil {
 		return r
@@ -40,7 +40,7 @@ func refused(a netip.Addr, g *call.Guard, special bool) *Refused {
 	}
 	a = a.Unmap()
 	if g != nil {
-		if holds(g.Refuse, a) || nat64.Contains(a) && holds(g.Refuse, last4(a)) {
+		if holds(g.Refuse, a) || carriesHeld(g.Refuse, a) {
 			rule := g.Rule
 			if rule == "" {
 				rule = call.RuleAddress
@@ -56,12 +56,6 @@ func refused(a netip.Addr, g *call.Guard, special bool) *Refused {
 		return &Refused{Addr: a, Rule: call.RuleAddress, Why: w}
 	}
 	return nil
-}
-
-// last4 returns the IPv4 address at the end of a.
-func last4(a netip.Addr) netip.Addr {
-	b := a.As16()
-	return netip.AddrFrom4([4]byte(b[12:]))
 }
 
 func holds(list []netip.Prefix, a netip.Addr) bool {

@@ -28,7 +28,8 @@ func TestSpecialAddressesAreRefusedByDefault(t *testing.T) {
 		"255.255.255.255": "broadcast",
 		"::":              "unspecified", "::1": "loopback", "::2": "IPv4-compatible", "::8.8.8.8": "IPv4-compatible", "::ffff:127.0.0.1": "loopback",
 		"::ffff:0:8.8.8.8": "IPv4-translated", "64:ff9b::127.0.0.1": "loopback behind NAT64", "64:ff9b::169.254.169.254": "metadata",
-		"64:ff9b:1::1": "local NAT64", "64:ff9b:2::1": "unallocated", "100::1": "discard", "100:0:0:1::1": "unallocated", "2001::1": "Teredo", "2001:2::1": "protocol",
+		"64:ff9b:1::1": "local NAT64", "2a00::5efe:8.8.8.8": "", "2a00::5efe:127.0.0.1": "loopback behind ISATAP", "2a00::300:5efe:10.0.0.1": "private network behind ISATAP",
+		"64:ff9b:2::1": "unallocated", "64:ff9b:2::5efe:8.8.8.8": "unallocated", "100::1": "discard", "100:0:0:1::1": "unallocated", "2001::1": "Teredo", "2001:2::1": "protocol",
 		"2001:10::1": "protocol", "2001:20::1": "protocol", "2001:db8::1": "documentation", "2002:808:808::1": "6to4", "3fff::1": "documentation",
 		"4000::1": "unallocated", "5f00::1": "segment", "fc00::1": "private", "fd00:ec2::254": "metadata", "fd20:ce::254": "metadata",
 		"fe80::1": "link-local", "fec0::1": "site-local", "ff02::1": "multicast", "fe80::1%eth0": "judged",
@@ -57,6 +58,10 @@ func TestGuardAdmitsAndRefuses(t *testing.T) {
 		"10.1.1.1": "", "::ffff:10.1.1.1": "", "::1": "", "192.168.1.1": "", "1.1.1.1": "",
 		"10.9.1.1": "no resolvers", "8.8.8.8": "no resolvers", "::ffff:8.8.8.8": "no resolvers", "2a00::1": "no resolvers", "9.9.9.9": "no resolvers",
 		"64:ff9b::8.8.8.8": "no resolvers", "64:ff9b::10.9.0.1": "no resolvers",
+		"2002:808:808::1": "no resolvers", "2001:0:808:808::1": "no resolvers", "2001::f7f7:f7f7": "no resolvers", "::8.8.8.8": "no resolvers",
+		"::ffff:0:8.8.8.8": "no resolvers", "2b00::5efe:8.8.8.8": "no resolvers", "2b00::200:5efe:8.8.8.8": "no resolvers",
+		"64:ff9b:1:808:8:800::": "no resolvers", "64:ff9b:1:8:8:808::": "no resolvers", "64:ff9b:1:0:8:808:800:0": "no resolvers", "64:ff9b:1::8.8.8.8": "no resolvers",
+		"2b00::5efe:9.9.10.9": "", "2b00::5efe:10.1.1.1": call.RuleAddress,
 		"127.0.0.1": call.RuleAddress, "64:ff9b::10.1.1.1": call.RuleAddress, // admitted is what stands there, not what a gateway makes of it
 	} {
 		err := Check(netip.MustParseAddr(addr), g)

@@ -61,10 +61,7 @@ var special6 = blocks(
 	"ff00::/8", "multicast", // RFC 4291
 )
 
-var (
-	nat64   = netip.MustParsePrefix("64:ff9b::/96") // RFC 6052
-	unicast = netip.MustParsePrefix("2000::/3")     // all that is allocated (RFC 3587)
-)
+var unicast = netip.MustParsePrefix("2000::/3") // all that is allocated (RFC 3587)
 
 // why says what an address is that no public service has, "" for an ordinary
 // one. a is not IPv4-mapped.
@@ -73,19 +70,28 @@ func why(a netip.Addr) string {
 	if a.Is6() {
 		list = special6
 	}
-	i := slices.IndexFunc(list, func(b block) bool { return b.prefix.Contains(a) })
-	switch {
-	case i >= 0:
+	if i := slices.IndexFunc(list, func(b block) bool { return b.prefix.Contains(a) }); i >= 0 {
 		return list[i].why
-	case a.Is4():
+	}
+	if a.Is4() {
 		return ""
-	case nat64.Contains(a):
-		if w := why(last4(a)); w != "" {
-			return w + " behind NAT64"
-		}
-		return ""
-	case !unicast.Contains(a):
+	}
+	if nat64.Contains(a) {
+		return behind(a, "NAT64")
+	}
+	if !unicast.Contains(a) {
 		return "unallocated address"
+	}
+	if isatap(a) {
+		return behind(a, "ISATAP")
+	}
+	return ""
+}
+
+// behind says what the IPv4 address in a is.
+func behind(a netip.Addr, gateway string) string {
+	if w := why(carried(a)[0]); w != "" {
+		return w + " behind " + gateway
 	}
 	return ""
 }
