@@ -41,10 +41,13 @@ func certificate(err error) string {
 		system  x509.SystemRootsError
 		weak    x509.InsecureAlgorithmError
 	)
+	text := err.Error() // of an unknown authority it gives a hint, which has no type
 	switch {
 	case errors.As(err, &host):
 		return "the server's certificate is for another name"
-	case errors.As(err, &weak), strings.Contains(err.Error(), "insecure algorithm"): // a hint has no type
+	case errors.As(err, &unknown) && strings.Contains(text, "parent certificate cannot sign"):
+		return "the server's certificate is signed by a certificate that may not sign"
+	case errors.As(err, &weak), errors.As(err, &unknown) && strings.Contains(text, "insecure algorithm"):
 		return "the server's certificate is signed with an algorithm that is broken, such as SHA-1"
 	case errors.As(err, &system), errors.As(err, &unknown) && noSystemRoots():
 		return "the server's certificate is signed by an unknown authority, and this machine knows none: install its CA certificates, or add them with --upstream-ca"
@@ -52,6 +55,8 @@ func certificate(err error) string {
 		return "the server's certificate is signed by an unknown authority, or it did not send the intermediate certificates; if the authority is yours, add it with --upstream-ca"
 	case errors.As(err, &invalid):
 		return invalidity(invalid, time.Now())
+	case strings.Contains(text, "-bit keys are insecure"):
+		return "the key of the server's certificate is too short to be safe"
 	case errors.As(err, &verify):
 		return "the server's certificate cannot be verified"
 	}
