@@ -78,17 +78,24 @@ func readAnswer(c io.Reader, buf []byte) (a proxyAnswer, rest []byte, err error)
 	}
 }
 
-// headEnd returns where the head at the start of b ends, -1 if not yet.
+// headEnd returns where the head at the start of b ends, -1 if not yet. Old
+// proxies end lines without a carriage return.
 func headEnd(b []byte) int {
-	if i := bytes.Index(b, []byte("\r\n\r\n")); i >= 0 {
-		return i + 4
+	for i, c := range b {
+		switch rest := b[i+1:]; {
+		case c != '\n':
+		case len(rest) > 0 && rest[0] == '\n':
+			return i + 2
+		case len(rest) > 1 && rest[0] == '\r' && rest[1] == '\n':
+			return i + 3
+		}
 	}
 	return -1
 }
 
 // parseAnswer reads a head that ends in an empty line.
 func parseAnswer(head []byte) (a proxyAnswer, ok bool) {
-	line, fields, _ := strings.Cut(string(head), "\r\n")
+	line, fields, _ := strings.Cut(strings.ReplaceAll(string(head), "\r\n", "\n"), "\n")
 	version, code, _ := strings.Cut(line, " ")
 	code, _, _ = strings.Cut(code, " ")
 	n, err := strconv.ParseUint(code, 10, 16)
@@ -99,7 +106,7 @@ func parseAnswer(head []byte) (a proxyAnswer, ok bool) {
 	if a.status != http.StatusProxyAuthRequired {
 		return a, true
 	}
-	for field := range strings.SplitSeq(fields, "\r\n") {
+	for field := range strings.SplitSeq(fields, "\n") {
 		name, value, _ := strings.Cut(field, ":")
 		if !strings.EqualFold(name, "Proxy-Authenticate") {
 			continue

@@ -217,7 +217,7 @@ func race(ctx context.Context, d *net.Dialer, addrs []netip.Addr, port uint16) (
 				}()
 				return r.conn, r.addr, nil
 			}
-			if firstErr == nil {
+			if firstErr == nil || noRoute(firstErr) { // many machines have no IPv6: that says little
 				firstErr = r.err
 			}
 			if running == 0 && started == len(addrs) {

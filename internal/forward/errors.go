@@ -125,7 +125,7 @@ func network(err error) (string, int, string) {
 	switch text := err.Error(); {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection_refused", http.StatusBadGateway, "the server refused the connection"
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL):
+	case noRoute(err):
 		return "destination_ip_unroutable", http.StatusBadGateway, "there is no route to the server"
 	case strings.Contains(text, "timeout awaiting response headers"), strings.Contains(text, "timeout awaiting response"):
 		return "http_response_timeout", http.StatusGatewayTimeout, "the server did not answer in time"
@@ -151,6 +151,11 @@ func network(err error) (string, int, string) {
 		return "tls_protocol_error", http.StatusBadGateway, "the TLS handshake with the server went wrong"
 	}
 	return "", 0, ""
+}
+
+// noRoute reports whether nothing was sent, for lack of a way.
+func noRoute(err error) bool {
+	return errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)
 }
 
 // messages knows the errors of net/http that have no types. They quote the

@@ -2,6 +2,7 @@ package forward
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"net"
 	"net/netip"
@@ -43,6 +44,7 @@ type Forwarder struct {
 	closed atomic.Bool
 
 	listeners atomic.Pointer[[]netip.AddrPort] // of ours: see Avoid
+	sessions  tls.ClientSessionCache           // of TLS with upstream proxies
 
 	// mu makes pools and byGuard change together.
 	mu      sync.RWMutex
@@ -70,7 +72,7 @@ func New(o Options) *Forwarder {
 	if o.MaxIdle <= 0 {
 		o.MaxIdle = 1024
 	}
-	return &Forwarder{opt: o, roots: rootPool(o.Roots), pools: map[string]*pool{}, byGuard: map[*call.Guard]*pool{}}
+	return &Forwarder{opt: o, roots: rootPool(o.Roots), sessions: tls.NewLRUClientSessionCache(16), pools: map[string]*pool{}, byGuard: map[*call.Guard]*pool{}}
 }
 
 // rootPool returns the system's roots and extra ones, nil for the system's alone.

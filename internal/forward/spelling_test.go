@@ -84,6 +84,7 @@ func TestEverySpellingOfTheCorpusIsJudged(t *testing.T) {
 		}
 		n[row.Label]++
 		err := judge(row.URL)
+		asWritten(t, row.Label, row.URL)
 		var refused *Refused
 		var host *hostname.Error
 		if got := errors.As(err, &refused) || errors.As(err, &host); got != (row.Label == "block") || err != nil && !got {
@@ -92,5 +93,23 @@ func TestEverySpellingOfTheCorpusIsJudged(t *testing.T) {
 	}
 	if n["block"] < 400 || n["allow"] < 24 {
 		t.Errorf("read %v", n)
+	}
+}
+
+// asWritten judges the authority of a URL without the help of a URL parser, as a
+// CONNECT brings it.
+func asWritten(t *testing.T, label, raw string) {
+	t.Helper()
+	_, rest, _ := strings.Cut(raw, "://")
+	host, _, _ := strings.Cut(rest, "/")
+	c, err := hostname.Canonical(host)
+	if err != nil || label != "block" || c == "localhost" || strings.HasSuffix(c, ".rebind.example") {
+		return
+	}
+	a, err := netip.ParseAddr(c)
+	if err != nil {
+		t.Errorf("%q is the name %q", host, c)
+	} else if Check(a, nil) == nil {
+		t.Errorf("%q is %v and passes", host, a)
 	}
 }

@@ -129,7 +129,7 @@ func (f *Forwarder) reach(ctx context.Context, px *Proxy) (net.Conn, netip.Addr,
 	if px.kind != httpsProxy {
 		return c, addr, nil
 	}
-	secure := tls.Client(c, &tls.Config{RootCAs: f.roots, ServerName: px.host, NextProtos: []string{"http/1.1"}})
+	secure := tls.Client(c, &tls.Config{RootCAs: f.roots, ServerName: px.host, NextProtos: []string{"http/1.1"}, ClientSessionCache: f.sessions})
 	shake, over := context.WithTimeoutCause(ctx, f.opt.TLSTimeout, errHandshakeTime)
 	defer over()
 	if err := secure.HandshakeContext(shake); err != nil {
