@@ -6,7 +6,8 @@
 //  1. The address dialled is the address checked. A name is looked up once for
 //     each connection, after policy admitted the call; every address that comes
 //     back is judged by the call's guard, and the connection is made to an
-//     address, not to a name. A name with one refused address is refused.
+//     address, not to a name. A name with one refused address is refused. Only
+//     an upstream proxy that looks names up can do otherwise: see there.
 //  2. Every spelling is judged as what it means. hostname.Canonical brings a host to
 //     one spelling or calls it malformed; listeners use it, too, so that policy
 //     and dialler speak of the same host.
@@ -33,6 +34,36 @@
 // ConnectTo, the operator's word for one host and port, admits the address it
 // names; Guard.Refuse refuses ranges and wins over both.
 //
+// An IPv4 address in an IPv6 one (NAT64, 6to4, Teredo, ISATAP, …) is held against
+// Guard.Refuse, too.
+//
+// # Upstream proxies
+//
+// Options.Proxies names the proxies that lead out of a network, one each for
+// http, https and raw connections. Four kinds are spoken: http and https (TLS to
+// the proxy, verified), with CONNECT, or absolute form for DialFor("http", …);
+// socks5 and socks5h (RFC 1928). Logins are Basic, and user and password for
+// SOCKS.
+//
+//   - http, https and socks5h are given the name as it was called: a network with
+//     such a proxy often knows no name of outside. What this side finds out
+//     within a second is judged as ever. If it finds nothing, the call goes on,
+//     and Via says that the name was looked up there; but a guard that refuses
+//     addresses is not satisfied. Whatever was found, the proxy may find another
+//     address: what inside it lets its clients reach is its to guard.
+//   - socks5 is given the address that was checked; law 1 holds.
+//   - An address is judged as without a proxy.
+//   - What is on this machine, by its spelling or by all its addresses, goes
+//     without, and what NO_PROXY names.
+//   - The proxy's own address needs no admission. It is no destination: who could
+//     talk to it as a client could go anywhere. A proxy that is one of our own
+//     listeners (Avoid) is not asked.
+//   - Connections through it are pooled like others, by guard, scheme, host and
+//     port.
+//   - Its user and password are in no text: String, errors and Via leave them
+//     out. Errors name the setting it comes from, not its address, which is not
+//     the agent's to know.
+//
 // # Connections
 //
 // Idle connections are kept for 90 s, 64 for one host. A request goes again over
@@ -46,10 +77,13 @@
 //
 // # Errors
 //
-// Dial and RoundTrip return an *Error: the proxy error type of RFC 9209, a
+// Dial, DialFor and RoundTrip return an *Error: the proxy error type of RFC 9209, a
 // status for the client, and a clause for people that quotes nothing of what
 // the other side sent. An address that policy refuses is 403 with a *Refused as
-// its cause, a malformed host 400; 502, 503 and 504 are faults of the network.
+// its cause, a malformed host 400; 502, 503 and 504 are faults of the network. The
+// fault of an upstream proxy begins "the upstream proxy (HTTPS_PROXY) …": a login
+// it asks for, a destination it does not let through, and so on. Revocation of
+// certificates is not asked for.
 //
 //	f := forward.New(forward.Options{})
 //	defer f.Close()

@@ -67,7 +67,8 @@ func TestServeLeavesThroughTheProxyOfItsEnvironment(t *testing.T) {
 		}
 	})
 	var asked atomic.Int32
-	port := exit(t, map[string]string{"api.invalid:443": secure, "web.invalid:80": plain}, &asked)
+	mail := listen(t, func(c net.Conn) { io.WriteString(c, "220 ready\r\n"); io.Copy(c, c) })
+	port := exit(t, map[string]string{"api.invalid:443": secure, "web.invalid:80": plain, "mail.invalid:25": mail}, &asked)
 	proxy := "http://" + exitUser + "127.0.0.1:" + port
 	dir := newState(t, allowing)
 	s, err := tryServe(t, dir, []string{"env", "HTTPS_PROXY=" + proxy, "http_proxy=" + proxy, "NO_PROXY=inside.invalid"}, "--upstream-ca", filepath.Dir(a.file))
@@ -99,6 +100,21 @@ func TestServeLeavesThroughTheProxyOfItsEnvironment(t *testing.T) {
 	if before != 2 {
 		t.Errorf("the proxy was asked %d times", before)
 	}
+	raw, err := connect(s.proxy, "mail.invalid:25")
+	if err != nil {
+		t.Fatal(err)
+	}
+	greeting := make([]byte, 14)
+	raw.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := io.ReadFull(raw, greeting[:11]); err != nil {
+		t.Errorf("a raw connection: %v", err)
+	}
+	io.WriteString(raw, "abc")
+	if _, err := io.ReadFull(raw, greeting[11:]); err != nil || string(greeting) != "220 ready\r\nabc" {
+		t.Errorf("a raw connection: %q, %v", greeting, err)
+	}
+	raw.Close()
+	before++
 	status, body := get("https://none.invalid/")
 	if status != 502 || !strings.Contains(body, "upstream proxy (HTTPS_PROXY) could not reach the server") || strings.Contains(body, "corp") {
 		t.Errorf("%d %s", status, body)
@@ -119,21 +135,25 @@ func TestServeLeavesThroughTheProxyOfItsEnvironment(t *testing.T) {
 		t.Errorf("the password is told: %s %s", said, body)
 	}
 	noTrace(t, dir, "hunter2", "dXMzcjpodW50ZXIy")
-	for host, l := range calls(t, dir, "method:GET") {
+	through := 0
+	for host, l := range calls(t, dir, "NOT host:nowhere") {
 		via := ""
 		if l[0].Closed != nil && l[0].Closed.Outcome != nil {
 			via = l[0].Closed.Outcome.Via
 		}
 		want := ""
-		if host == "api.invalid" || host == "web.invalid" {
+		if host == "api.invalid" || host == "web.invalid" || host == "mail.invalid" {
 			want = "http://127.0.0.1:" + port + " (the name was looked up there)"
+		}
+		if want != "" {
+			through++
 		}
 		if via != want {
 			t.Errorf("%s: the record says via %q, want %q", host, via, want)
 		}
 	}
-	if n := paired(t, dir); n != 7 {
-		t.Errorf("%d calls recorded", n)
+	if n := paired(t, dir); n != 8 || through != 3 {
+		t.Errorf("%d calls recorded, %d through the proxy", n, through)
 	}
 }
 
