@@ -264,7 +264,7 @@ func TestGoodCertificatesPass(t *testing.T) {
 		{"wildcard", root.leaf(key, []string{"*.example"}, nil), root, "api.example"},
 		{"wildcard below", root.leaf(key, []string{"*.b.example"}, nil), root, "a.b.example"},
 		{"upper case", root.leaf(key, []string{"API.Example"}, nil), root, "api.EXAMPLE."},
-		{"international", root.leaf(key, []string{"xn--bcher-kva.example"}, nil), root, "bücher.example"},
+		{"international", root.leaf(key, []string{"xn--bcher-kva.example"}, nil), root, "XN--bcher-kva.example"},
 		{"address", root.leaf(key, nil, nil), root, "127.0.0.1"},
 		{"address in another spelling", root.leaf(key, nil, nil), root, "0x7f.1"},
 		{"permitted", permitted.leaf(key, api, []*mint{permitted}, permittedRange), root, "api.example"},

@@ -39,6 +39,18 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// Lasting reports whether the same call will fail in the same way until a person
+// changes something: repeating it is of no use.
+func (e *Error) Lasting() bool {
+	switch e.Type {
+	case "tls_certificate_error", "tls_protocol_error", "destination_ip_prohibited", "http_request_error", "http_request_denied",
+		"proxy_configuration_error", "proxy_loop_detected":
+		return true
+	}
+	var dns *net.DNSError
+	return errors.As(e.Err, &dns) && dns.IsNotFound
+}
+
 // Classify says what kind of fault err is, of RoundTrip, of Dial, or of reading
 // a response or a raw connection. It returns nil for nil.
 func Classify(err error) *Error {

@@ -2,6 +2,7 @@ package forward
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -189,6 +191,32 @@ type closing struct {
 }
 
 func (c *closing) Close() error { c.closed = true; return nil }
+
+func TestFaultsThatLastAreNotWorthATry(t *testing.T) {
+	for _, tt := range []struct {
+		err   error
+		lasts bool
+	}{
+		{&net.DNSError{Err: "no such host", IsNotFound: true}, true},
+		{&net.DNSError{Err: "i/o timeout", IsTimeout: true}, false},
+		{x509.UnknownAuthorityError{}, true},
+		{x509.HostnameError{Certificate: &x509.Certificate{}, Host: "x"}, true},
+		{&Refused{Rule: "r"}, true},
+		{&proxyFault{err: errLoop}, true},
+		{faultLogin(nil), true},
+		{proxyAnswer{status: 403}.fault(), true},
+		{proxyAnswer{status: 503}.fault(), false},
+		{&unsendable{errors.New("x")}, true},
+		{syscall.ECONNREFUSED, false},
+		{syscall.ECONNRESET, false},
+		{context.DeadlineExceeded, false},
+		{io.EOF, false},
+	} {
+		if e := Classify(tt.err); e.Lasting() != tt.lasts {
+			t.Errorf("%v: %s lasts: %v", tt.err, e.Type, e.Lasting())
+		}
+	}
+}
 
 func TestClassifyKeepsWhatIsClassified(t *testing.T) {
 	if Classify(nil) != nil {

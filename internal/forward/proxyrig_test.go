@@ -26,6 +26,7 @@ type exit struct {
 
 	mu      sync.Mutex // what it was asked for
 	asked   []string
+	lines   []string // request lines, over HTTP
 	conns   int
 	missing int // requests without the login
 }
@@ -118,6 +119,9 @@ func (x *exit) serve(c net.Conn, keep func(net.Conn)) {
 		if err != nil {
 			return
 		}
+		x.mu.Lock()
+		x.lines = append(x.lines, req.Method+" "+req.RequestURI)
+		x.mu.Unlock()
 		if want := "Basic " + base64.StdEncoding.EncodeToString([]byte(x.login)); x.login != "" && req.Header.Get("Proxy-Authorization") != want {
 			x.mu.Lock()
 			x.missing++

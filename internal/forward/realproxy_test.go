@@ -292,8 +292,14 @@ func absoluteForm(t *testing.T, f *Forwarder) {
 		t.Fatal(err)
 	}
 	b, _ := io.ReadAll(resp.Body)
-	if want := fmt.Sprintf("api.example:%d /a?b \"\"", port); string(b) != want {
+	want := fmt.Sprintf("api.example:%d /a?b \"\"", port)
+	if string(b) != want {
 		t.Errorf("absolute form: %d, the server got %q, want %q", resp.StatusCode, b, want)
+	}
+	for range 3 {
+		if _, got := get(t, f, H1, request(t, "GET", fmt.Sprintf("http://api.example:%d/a?b", port), "")); got != want {
+			t.Errorf("RoundTrip: the server got %q, want %q", got, want)
+		}
 	}
 }
 

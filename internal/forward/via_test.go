@@ -253,8 +253,140 @@ func TestPlainHTTPGoesInAbsoluteForm(t *testing.T) {
 		}
 		c.Close()
 	}
-	if _, got := get(t, f, H1, request(t, "GET", "http://web.example/a", "")); got != "web.example /a " {
-		t.Errorf("got %q", got)
+}
+
+func TestPlainRequestsGoInAbsoluteForm(t *testing.T) {
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") != "" {
+			c, rw, _ := w.(http.Hijacker).Hijack()
+			defer c.Close()
+			io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+			io.Copy(c, rw)
+			return
+		}
+		b, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%s %s %s %s %q", r.Method, r.Host, r.RequestURI, b, r.Header.Get("Proxy-Authorization"))
+	}))
+	defer origin.Close()
+	at := origin.Listener.Addr().String()
+	x := newExit(t, "u:p", map[string]string{"web.example:80": at, "web.example:8080": at}, nil)
+	f := through(t, x.url("http"))
+	for _, proto := range []Proto{H1, H2} {
+		for i, tt := range []struct{ method, url, body, want string }{
+			{"GET", "http://web.example/a?b=c", "", `GET web.example /a?b=c  ""`},
+			{"POST", "http://web.example/%2f//x", "body", `POST web.example /%2f//x body ""`},
+			{"GET", "http://web.example", "", `GET web.example /  ""`},
+			{"PUT", "http://web.example:8080/p", "x", `PUT web.example:8080 /p x ""`},
+		} {
+			var tr Trace
+			req := request(t, tt.method, tt.url, tt.body)
+			_, got := get(t, f, proto, req.WithContext(WithTrace(t.Context(), &tr)))
+			if got != tt.want || tr.Via() == "" || tr.Address().String() != x.address() {
+				t.Errorf("%s %s: the server got %q, want %q; via %q, %v", tt.method, tt.url, got, tt.want, tr.Via(), tr.Address())
+			}
+			if (i > 0 && i < 3) != tr.Reused() && proto == H1 {
+				t.Errorf("%s: reused %v", tt.url, tr.Reused())
+			}
+			if req.Header.Get("Proxy-Authorization") != "" {
+				t.Error("the login stands in the caller's header")
+			}
+		}
+	}
+	options := request(t, "OPTIONS", "http://web.example", "")
+	options.URL.Opaque = "*"
+	get(t, f, H1, options)
+	// An upgrade needs a tunnel: a proxy would not pass it on.
+	up := request(t, "GET", "http://web.example/ws", "")
+	up.Header.Set("Connection", "Upgrade")
+	up.Header.Set("Upgrade", "echo")
+	resp, err := f.RoundTrip(up, nil, H1)
+	if err != nil || resp.StatusCode != 101 {
+		t.Fatal(resp, err)
+	}
+	rw := resp.Body.(io.ReadWriteCloser)
+	io.WriteString(rw, "hello")
+	b := make([]byte, 5)
+	if _, err := io.ReadFull(rw, b); err != nil || string(b) != "hello" {
+		t.Errorf("%q, %v", b, err)
+	}
+	rw.Close()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	want := []string{"GET http://web.example/a?b=c", "POST http://web.example/%2f//x", "GET http://web.example/", "PUT http://web.example:8080/p"}
+	want = append(append(want, want...), "OPTIONS http://web.example", "CONNECT web.example:80")
+	if !slices.Equal(x.lines, want) {
+		t.Errorf("the proxy got %q, want %q", x.lines, want)
+	}
+}
+
+// A login that the proxy asks for is not the agent's to give.
+func TestChallengeOfAProxyIsNotPassedOn(t *testing.T) {
+	for _, login := range []string{"", "u:wrong@"} {
+		x := newExit(t, "u:p", nil, nil)
+		f := through(t, "http://"+login+x.address())
+		for _, proto := range []Proto{H1, H2} {
+			resp, err := f.RoundTrip(request(t, "POST", "http://web.example/", "x"), nil, proto)
+			if err == nil {
+				t.Fatalf("%v", resp.Status)
+			}
+			e := Classify(err)
+			if e.Type != "proxy_configuration_error" || e.Status != 502 || e.Host != "web.example" || (login == "") != strings.Contains(e.Detail, "asks for a login") || strings.Contains(e.Error(), canary) {
+				t.Errorf("%+v", e)
+			}
+		}
+	}
+}
+
+// What the proxy says of the server itself, 502 or 403, cannot be told from the
+// server's own word over plain HTTP, and passes.
+func TestAnswerOfAProxyInPlainHTTPPasses(t *testing.T) {
+	x := newExit(t, "", nil, nil)
+	f := through(t, x.url("http"))
+	resp, _ := get(t, f, H1, request(t, "GET", "http://web.example/", ""))
+	if resp.StatusCode != 502 {
+		t.Error(resp.Status)
+	}
+}
+
+func TestIdleConnectionThatTheProxyClosedCostsNothing(t *testing.T) {
+	s, conns := counting(t, ok)
+	x := newExit(t, "", map[string]string{"api.example:443": s.Listener.Addr().String()}, nil)
+	f := through(t, x.url("http"), func(o *Options) { o.Roots = []*x509.Certificate{s.root.cert} })
+	for range 5 {
+		if _, got := get(t, f, H1, request(t, "POST", "https://api.example/", "pay")); got != "ok" {
+			t.Errorf("got %q", got)
+		}
+		s.Server.CloseClientConnections()
+		time.Sleep(20 * time.Millisecond) // so that it is seen: a POST is not sent twice
+	}
+	if n := conns.Load(); n != 5 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+// Where ConnectTo leads elsewhere, the proxy is asked for that, and either name
+// may go without.
+func TestConnectToIsAskedOfTheProxy(t *testing.T) {
+	s, _ := counting(t, ok)
+	x := newExit(t, "", map[string]string{"edge.example:8443": s.Listener.Addr().String()}, nil)
+	to := func(o *Options) {
+		o.Roots = []*x509.Certificate{s.root.cert}
+		o.ConnectTo = []ConnectTo{{Host: "api.example", Addr: "edge.example", To: 8443}}
+	}
+	f := through(t, x.url("http"), to)
+	get(t, f, H1, request(t, "GET", "https://api.example/", ""))
+	if asked, _ := x.seen(); !slices.Equal(asked, []string{"edge.example:8443"}) {
+		t.Errorf("asked for %q", asked)
+	}
+	for _, direct := range []string{"api.example", "edge.example", "edge.example:8443"} {
+		p, err := NewProxies(x.url("http"), environment("NO_PROXY="+direct))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := through(t, "none", to, func(o *Options) { o.Proxies = p })
+		if _, _, err := f.Dial(t.Context(), "api.example", 443, nil); Classify(err).Type != "dns_error" {
+			t.Errorf("NO_PROXY=%s: %v", direct, err)
+		}
 	}
 }
 

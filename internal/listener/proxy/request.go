@@ -282,5 +282,5 @@ func (x *exchange) upstreamFailed(err error) {
 	if e.Status == http.StatusBadRequest {
 		title = "Request cannot be sent"
 	}
-	x.fail(answer.Problem{Status: e.Status, Title: title, Detail: e.Detail, Code: e.Type, Error: e.Type, Retry: e.Status >= 500})
+	x.fail(answer.Problem{Status: e.Status, Title: title, Detail: e.Detail, Code: e.Type, Error: e.Type, Retry: !e.Lasting()})
 }
