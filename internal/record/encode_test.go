@@ -170,7 +170,7 @@ func anyRecord() *rapid.Generator[*call.Record] {
 			r.Decision = d
 		}
 		if flag("outcome") {
-			r.Outcome = &call.Outcome{Status: n("status"), Sent: int64(n("sent")), Received: int64(n("received")), Address: s("address"), Error: s("error"), Commit: s("commit"), Aborted: flag("aborted")}
+			r.Outcome = &call.Outcome{Status: n("status"), Sent: int64(n("sent")), Received: int64(n("received")), Address: s("address"), Error: s("error"), Commit: s("commit"), Via: s("via"), Aborted: flag("aborted")}
 		}
 		return r
 	})
@@ -220,7 +220,7 @@ func TestLongRecordIsCutAndSaysWhatIsLeftOut(t *testing.T) {
 		r.Caller.Roles = append(r.Caller.Roles, call.Attr{Value: huge})
 		r.Caller.Provenance = append(r.Caller.Provenance, call.Source{Source: huge})
 	}
-	r.Outcome = &call.Outcome{Error: huge, Address: huge, Commit: huge}
+	r.Outcome = &call.Outcome{Error: huge, Address: huge, Commit: huge, Via: huge}
 	b := appendEntryOf(nil, r)
 	var back call.Record
 	if err := json.Unmarshal(b, &back); err != nil || len(b) > maxEntry {
