@@ -68,14 +68,14 @@ func TestFaultsOfAProxyAreToldApart(t *testing.T) {
 				if piece == 3 && len(tt.answer) > 1000 {
 					continue
 				}
-				e := tell(t, "http://"+scripted(t, tt.answer, piece))
+				e := tell(t, "http://"+answering(t, tt.answer, piece))
 				if e.Type != tt.typ || e.Status != tt.status || !strings.Contains(e.Detail, tt.says) {
 					t.Errorf("%s %d %q", e.Type, e.Status, e.Detail)
 				}
 			}
 		})
 	}
-	if e := tell(t, "http://u:hunter2@"+scripted(t, answer(407, "Proxy-Authenticate: Basic"), 9)); !strings.Contains(e.Detail, "does not take the user and password") {
+	if e := tell(t, "http://u:hunter2@"+answering(t, answer(407, "Proxy-Authenticate: Basic"), 9)); !strings.Contains(e.Detail, "does not take the user and password") {
 		t.Errorf("%+v", e)
 	}
 }

@@ -148,7 +148,7 @@ func TestRawConnectionPassesAProxyBothWays(t *testing.T) {
 // What a server says at once may come in one packet with the proxy's answer.
 func TestBytesBehindTheAnswerAreTheServers(t *testing.T) {
 	for _, split := range []int{1, 7, 1 << 20} {
-		p := scripted(t, "HTTP/1.0 100\n\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nSSH-2.0-x\r\n", split)
+		p := answering(t, "HTTP/1.0 100\n\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nSSH-2.0-x\r\n", split)
 		f := through(t, "http://"+p)
 		for _, read := range []func(net.Conn) string{
 			func(c net.Conn) string { b, _ := io.ReadAll(io.MultiReader(c)); return string(b) },
@@ -166,9 +166,9 @@ func TestBytesBehindTheAnswerAreTheServers(t *testing.T) {
 	}
 }
 
-// scripted serves answer to everyone, in pieces, and then closes. It returns its
+// answering serves answer to everyone, in pieces, and then closes. It returns its
 // address.
-func scripted(t testing.TB, answer string, piece int) string {
+func answering(t testing.TB, answer string, piece int) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
