@@ -50,11 +50,15 @@ call by the policy, and keeps the record below the state directory. The port
 takes HTTP and SOCKS 5; a user name given to the proxy names the session.
 
 It prints one line "ready proxy=ADDRESS console=ADDRESS" when it serves. Clients
-must trust the certificate DIR/ca.pem. If outvet itself must go out through a
-proxy it takes the one that its own environment names (HTTPS_PROXY and so on, as
-curl does) and says so when it starts: see --upstream-proxy. The policy is read again when its files
+must trust the certificate DIR/ca.pem. The policy is read again when its files
 change and on SIGHUP; a bad one keeps the old in force and says why. SIGTERM ends
-it after the calls under way.`,
+it after the calls under way.
+
+Where outvet itself must go out through a proxy, it takes the one that its own
+environment names, as curl does (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY; http,
+https, socks5 and socks5h), and says so when it starts. --upstream-proxy names
+another, or none. A user and password belong into the URL in the environment: a
+command line can be read by all.`,
 		Example: `  outvet serve --preset balanced
   outvet serve --policy outvet.yaml --listen 0.0.0.0:8088
   ALL_PROXY=socks5h://my-session@127.0.0.1:8088 curl --cacert ~/.local/state/outvet/ca.pem https://example.com/
@@ -70,7 +74,7 @@ it after the calls under way.`,
 	f.StringVar(&o.console, "console", "127.0.0.1:7070", "`ADDR` of the check API; port 0 picks a free one")
 	f.StringArrayVar(&o.upstreamCA, "upstream-ca", nil, "`FILE` or directory with CA certificates to trust upstream, beside the system's; may be repeated")
 	f.StringArrayVar(&o.connectTo, "connect-to", nil, "`HOST:PORT:ADDR:PORT`: connect to ADDR:PORT for HOST:PORT, as curl does; may be repeated")
-	f.StringVar(&o.upstreamProxy, "upstream-proxy", "env", "`URL` of the proxy that leads out, none, or env: what HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say; a password belongs into the environment")
+	f.StringVar(&o.upstreamProxy, "upstream-proxy", "env", "`URL` of the proxy that leads out, none, or env for what the environment says")
 	_ = c.MarkFlagFilename("upstream-ca", "pem", "crt")
 	return c
 }

@@ -45,6 +45,7 @@ type Forwarder struct {
 
 	listeners atomic.Pointer[[]netip.AddrPort] // of ours: see Avoid
 	sessions  tls.ClientSessionCache           // of TLS with upstream proxies
+	silence   silence
 
 	// mu makes pools and byGuard change together.
 	mu      sync.RWMutex

@@ -159,9 +159,12 @@ var errHeaderTime = errors.New("timeout awaiting response headers")
 // appendProxied writes the head for an upstream proxy: the target is absolute,
 // and the proxy may want credentials.
 func (x *h1Exchange) appendProxied() error {
-	if auth := x.c.proxy.AbsoluteForm(); auth != "" {
+	if auth := x.c.proxy.AbsoluteForm(); auth != "" || x.req.Header["Proxy-Authorization"] != nil {
 		h := x.req.Header.Clone()
-		h["Proxy-Authorization"] = []string{auth}
+		delete(h, "Proxy-Authorization") // the agent has no business with the proxy
+		if auth != "" {
+			h["Proxy-Authorization"] = []string{auth}
+		}
 		again := *x.req
 		again.Header = h
 		x.req = &again

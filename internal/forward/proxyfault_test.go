@@ -234,3 +234,50 @@ func FuzzReadAnswer(f *testing.F) {
 		}
 	})
 }
+
+// A says is a connection whose other end says r and takes everything.
+type says struct {
+	net.Conn
+	r    *bytes.Reader
+	sent bytes.Buffer
+}
+
+func (s *says) Read(p []byte) (int, error)  { return s.r.Read(p) }
+func (s *says) Write(p []byte) (int, error) { return s.sent.Write(p) }
+
+func FuzzConnectSOCKS(f *testing.F) {
+	f.Add([]byte("\x05\x00\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00rest"), false)
+	f.Add([]byte("\x05\x02\x01\x00\x05\x00\x00\x03\x04name\x00\x00rest"), true)
+	f.Add([]byte("\x05\x02\x01\x01"), true)
+	f.Fuzz(func(t *testing.T, in []byte, withLogin bool) {
+		s := &says{r: bytes.NewReader(in)}
+		var l *login
+		if withLogin {
+			l = &login{"us3r", "hunter2"}
+		}
+		err := connectSOCKS(s, "api.example", 443, l)
+		asked := bytes.HasSuffix(s.sent.Bytes(), []byte("\x05\x01\x00\x03\x0bapi.example\x01\xbb"))
+		if err == nil {
+			if !asked || len(in) < 2 || in[0] != 5 {
+				t.Errorf("%q counts as success", in)
+			}
+			// What is left over is the server's: a reply has a length of its own.
+			at := 2
+			if in[1] == 2 {
+				at += 2
+			}
+			want := map[byte]int{1: 10, 4: 22, 3: 7}[in[at+3]]
+			if in[at+3] == 3 {
+				want += int(in[at+4])
+			}
+			if got := len(in) - s.r.Len(); got != at+want || in[at+1] != 0 {
+				t.Errorf("%q: read %d, want %d", in, got, at+want)
+			}
+		} else if strings.Contains(err.Error(), "hunter2") {
+			t.Error(err)
+		}
+		if !withLogin && bytes.Contains(s.sent.Bytes(), []byte("hunter2")) || len(in) > 1 && in[1] != 2 && bytes.Contains(s.sent.Bytes(), []byte("hunter2")) {
+			t.Error("the login is sent unasked")
+		}
+	})
+}

@@ -86,6 +86,9 @@ func (f *Forwarder) look(ctx context.Context, px *Proxy, t dest) ([]netip.Addr, 
 	limit := f.opt.DialTimeout
 	if px.looksUp() {
 		limit = min(limit, lookTime)
+		if (t.guard == nil || len(t.guard.Refuse) == 0) && f.silence.about(t.host) {
+			return nil, nil
+		}
 	}
 	short, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -94,6 +97,9 @@ func (f *Forwarder) look(ctx context.Context, px *Proxy, t dest) ([]netip.Addr, 
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case err != nil && px.looksUp():
+		if short.Err() != nil {
+			f.silence.heard(t.host)
+		}
 		return nil, nil
 	}
 	return addrs, err
