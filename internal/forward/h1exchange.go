@@ -43,7 +43,7 @@ type h1Exchange struct {
 
 	stop    func() bool   // ends the watch over the context
 	wrote   chan struct{} // closed when a body written beside is over; nil if none is
-	sent    bool          // a byte reached the connection
+	sent    atomic.Bool   // a byte reached the connection, or may do so just now
 	wroteOK bool          // all of it did; read after wrote is closed
 	bodyErr atomic.Pointer[bodyFault]
 
@@ -222,9 +222,19 @@ func shortBody(n, got int64) error {
 
 // write writes what is gathered.
 func (x *h1Exchange) write() error {
-	n, err := x.c.Write(*x.out)
-	x.sent = x.sent || n > 0
+	err := x.toWire(*x.out)
 	x.release()
+	return err
+}
+
+// toWire writes b. While it does, and if the connection took any of it, the
+// request counts as sent: what may have arrived is not repeated.
+func (x *h1Exchange) toWire(b []byte) error {
+	before := x.sent.Swap(true)
+	n, err := x.c.Write(b)
+	if n == 0 && !before {
+		x.sent.Store(false)
+	}
 	return err
 }
 
@@ -302,11 +312,7 @@ func (x *h1Exchange) cause(err error) error {
 	return err
 }
 
-func (x *h1Exchange) put(b []byte) bool {
-	n, err := x.c.Write(b)
-	x.sent = x.sent || n > 0
-	return err == nil
-}
+func (x *h1Exchange) put(b []byte) bool { return x.toWire(b) == nil }
 
 var readBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 
@@ -408,7 +414,7 @@ func (x *h1Exchange) repeatable(err error) bool {
 	if !empty && req.GetBody == nil {
 		return false
 	}
-	return !x.sent || idempotent(req)
+	return !x.sent.Load() || idempotent(req)
 }
 
 // idempotent reports whether req may be sent twice.
