@@ -99,11 +99,18 @@ func TestHandshakeThatBreaksAnywhereIsAFault(t *testing.T) {
 	s := newSite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "whole answer") }))
 	x := newFray(t, s.Listener.Addr().String())
 	port, _ := strconv.Atoi(x.l.Addr().String()[len("127.0.0.1:"):])
-	f := s.forwarder(t, func(o *Options) {
-		o.ConnectTo = []ConnectTo{{Addr: "127.0.0.1", To: uint16(port)}}
-		o.TLSTimeout, o.HeaderTimeout = 150*time.Millisecond, 150*time.Millisecond
-	})
+	within := func(limit time.Duration) *Forwarder {
+		return s.forwarder(t, func(o *Options) {
+			o.ConnectTo = []ConnectTo{{Addr: "127.0.0.1", To: uint16(port)}}
+			o.TLSTimeout, o.HeaderTimeout = limit, limit
+		})
+	}
+	patient, hasty := within(10*time.Second), within(150*time.Millisecond)
 	try := func(at int, how string, proto Proto) (string, error) {
+		f := patient
+		if how == "hang" {
+			f = hasty
+		}
 		x.mu.Lock()
 		x.at, x.how = at, how
 		x.mu.Unlock()

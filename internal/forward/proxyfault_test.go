@@ -18,7 +18,7 @@ import (
 // tell dials through url and returns how it fails. Its text may quote nothing.
 func tell(t *testing.T, url string, change ...func(*Options)) *Error {
 	t.Helper()
-	f := through(t, url, append([]func(*Options){func(o *Options) { o.TLSTimeout = 200 * time.Millisecond }}, change...)...)
+	f := through(t, url, change...)
 	c, _, err := f.Dial(t.Context(), "api.example", 443, nil)
 	if err == nil {
 		c.Close()
@@ -97,7 +97,7 @@ func TestFaultsOfTheWayToAProxyAreTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer mute.Close()
-	short := func(o *Options) { o.DialTimeout, o.TLSTimeout = 100*time.Millisecond, 100*time.Millisecond }
+	short := func(o *Options) { o.DialTimeout, o.TLSTimeout = 300*time.Millisecond, 300*time.Millisecond }
 	if e := tell(t, "http://"+mute.Addr().String(), short); e.Type != "connection_timeout" || e.Status != 504 || !strings.Contains(e.Detail, "did not say in time") {
 		t.Errorf("hangs: %+v", e)
 	}

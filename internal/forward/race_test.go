@@ -51,14 +51,18 @@ func TestWhatFailsAtOnceIsFollowedAtOnce(t *testing.T) {
 	answer := addrs("2001:db8::1", "127.0.0.1")
 	took := map[string]time.Duration{}
 	for name, way := range map[string]func(context.Context) error{"unreachable": unreachable, "refused": refusing, "silent": hanging} {
-		f, tried := road{"2001:db8::1": way}.travel(t, answer)
-		begin := time.Now()
-		c, a, err := f.Dial(t.Context(), "x.example", port, anywhere)
-		if err != nil || a.String() != "127.0.0.1" || len(tried()) != 2 {
-			t.Fatalf("%s: %v, %v, tried %v", name, a, err, tried())
+		for range 3 { // the machine may be busy
+			f, tried := road{"2001:db8::1": way}.travel(t, answer)
+			begin := time.Now()
+			c, a, err := f.Dial(t.Context(), "x.example", port, anywhere)
+			if err != nil || a.String() != "127.0.0.1" || len(tried()) != 2 {
+				t.Fatalf("%s: %v, %v, tried %v", name, a, err, tried())
+			}
+			c.Close()
+			if d := time.Since(begin); took[name] == 0 || d < took[name] {
+				took[name] = d
+			}
 		}
-		took[name] = time.Since(begin)
-		c.Close()
 	}
 	if took["silent"] < stagger || took["unreachable"] > took["silent"] || took["refused"] > took["silent"] {
 		t.Errorf("took %v", took)
@@ -77,7 +81,7 @@ func TestTellingFaultIsTold(t *testing.T) {
 		{road{"2001:db8::1": unreachable, "127.0.0.9": hanging}, "connection_timeout"},
 	} {
 		f, _ := tt.ways.travel(t, addrs("2001:db8::1", "127.0.0.9"))
-		f.opt.DialTimeout = 100 * time.Millisecond
+		f.opt.DialTimeout = 500 * time.Millisecond
 		_, _, err := f.Dial(t.Context(), "x.example", 1, anywhere)
 		if e := Classify(err); e.Type != tt.typ {
 			t.Errorf("%s, want %s: %v", e.Type, tt.typ, err)

@@ -359,7 +359,19 @@ func TestIdleConnectionThatTheProxyClosedCostsNothing(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 		s.Server.CloseClientConnections()
-		time.Sleep(20 * time.Millisecond) // so that it is seen: a POST is not sent twice
+		idle := f.pool(nil).h1
+		waitFor(t, func() bool { // until it can be seen: a POST is not sent twice
+			idle.mu.Lock()
+			defer idle.mu.Unlock()
+			for _, list := range idle.idle {
+				for _, c := range list {
+					if c.live.alive(c) {
+						return false
+					}
+				}
+			}
+			return true
+		})
 	}
 	if n := conns.Load(); n != 5 {
 		t.Errorf("%d connections", n)
