@@ -63,6 +63,7 @@ type h1Conn struct {
 	r     http1.Reader
 	addr  netip.AddrPort
 	proxy *absolute // the upstream proxy at its other end, which wants absolute targets; nil for none
+	via   string    // see Via
 	live  liveness
 	used  time.Time     // at its last use's end
 	keep  time.Duration // for how long after it the server keeps it, as far as it says; 0 if it does not
@@ -228,6 +229,7 @@ func (p *h1Pool) dial(ctx context.Context, k h1Key) (*h1Conn, error) {
 	if a, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil {
 		c.addr = a
 	}
+	c.via = Via(conn)
 	c.proxy, _ = conn.(*absolute)
 	c.live.of(conn)
 	if k.secure {
@@ -278,7 +280,7 @@ func (p *h1Pool) roundTrip(req *http.Request, host string, tr *Trace) (*http.Res
 			closeBody(req)
 			return nil, err
 		}
-		tr.through(Via(c.Conn))
+		tr.through(c.via)
 		tr.connected(c.addr, reused)
 		x.c = c
 		resp, err := x.run()

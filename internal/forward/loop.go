@@ -19,8 +19,8 @@ func (f *Forwarder) Avoid(listeners ...net.Addr) error {
 	}
 	f.listeners.Store(&list)
 	for _, px := range f.opt.Proxies.list() {
-		a, err := netip.ParseAddr(px.host)
-		if err != nil && here(px.host) {
+		a := literal(px.host)
+		if !a.IsValid() && here(px.host, a) {
 			a = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 		}
 		if a.IsValid() && f.loops(netip.AddrPortFrom(a, px.port)) {

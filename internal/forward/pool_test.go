@@ -221,6 +221,25 @@ func TestPoolOfAKnownGuardDoesNotAllocate(t *testing.T) {
 	}
 }
 
+func TestCallWithoutAProxyCostsNoAllocationForOne(t *testing.T) {
+	var tr Trace
+	f := New(Options{})
+	defer f.Close()
+	if n := testing.AllocsPerRun(100, func() {
+		tr.through("")
+		f.opt.Proxies.For("https", "api.example", 443)
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	p, err := NewProxies("http://proxy.example", environment("NO_PROXY=a.example,10.0.0.0/8,b.example:443"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(100, func() { p.For("https", "api.example", 443) }); n != 0 {
+		t.Errorf("%v allocations to choose a proxy", n)
+	}
+}
+
 func TestMakingARequestReadyDoesNotAllocate(t *testing.T) {
 	f := New(Options{})
 	defer f.Close()

@@ -102,10 +102,10 @@ func (p *Proxies) String() string {
 // "http", "ws", "https", or "tcp" for a raw connection; host is canonical. What is on
 // this machine goes without: a proxy would take it for itself.
 func (p *Proxies) For(scheme, host string, port uint16) *Proxy {
-	if !p.Any() || p.all || here(host) {
+	a := literal(host)
+	if !p.Any() || p.all || here(host, a) {
 		return nil
 	}
-	a, _ := netip.ParseAddr(host)
 	for i := range p.direct {
 		if p.direct[i].holds(host, a, port) {
 			return nil
@@ -141,13 +141,20 @@ next:
 	return list
 }
 
-// here reports whether a canonical host is this machine by its spelling.
-func here(host string) bool {
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") { // RFC 6761 §6.3
-		return true
+// literal returns the address that a canonical host is, the zero Addr for a name.
+func literal(host string) netip.Addr {
+	if strings.IndexByte(host, ':') < 0 && strings.Trim(host, "0123456789.") != "" {
+		return netip.Addr{} // without an error, which costs an allocation
 	}
-	a, err := netip.ParseAddr(host)
-	return err == nil && (a.IsLoopback() || a.IsUnspecified())
+	a, _ := netip.ParseAddr(host)
+	return a
+}
+
+// here reports whether a canonical host, which is a if it is an address, is this
+// machine by its spelling.
+func here(host string, a netip.Addr) bool {
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || // RFC 6761 §6.3
+		a.IsLoopback() || a.IsUnspecified()
 }
 
 // An exception is an entry of NO_PROXY.

@@ -269,7 +269,8 @@ func Via(c net.Conn) string {
 // through hears what Via says of the connection.
 func (t *Trace) through(via string) {
 	if via != "" {
-		t.via.Store(&via)
+		kept := via // else each call without a proxy would cost an allocation
+		t.via.Store(&kept)
 	}
 }
 
