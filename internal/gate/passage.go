@@ -263,6 +263,9 @@ func (p *Passage) Prohibited(r *forward.Refused) call.Decision {
 	d := &p.decided
 	d.Verdict, d.Rule, d.Code, d.Observed = call.Block, r.Rule, "destination_ip_prohibited", false
 	d.Reason = fmt.Sprintf("%s resolves to an address that may not be reached from here (%s).", p.shown.host, r.Why)
+	if !r.Addr.IsValid() {
+		d.Reason = fmt.Sprintf("%s may not be reached from here: %s.", p.shown.host, r.Why)
+	}
 	p.changed = true
 	p.Decision = *d
 	return *d

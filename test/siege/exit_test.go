@@ -160,6 +160,49 @@ func TestServeLeavesThroughTheProxyOfItsEnvironment(t *testing.T) {
 	}
 }
 
+// Where the policy refuses addresses and nobody here knows that of a name, the
+// call does not leave, and says why.
+func TestRuleAboutAddressesHoldsBehindAProxy(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	secure := a.https(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "here") }))
+	var asked atomic.Int32
+	port := exit(t, map[string]string{"api.invalid:443": secure}, &asked)
+	dir := newState(t, `version: 1
+default: allow
+destinations:
+  partner: {cidrs: [203.0.113.0/24]}
+rules:
+  - {name: not the partner, to: "@partner", verdict: block}
+`)
+	s, err := tryServe(t, dir, []string{"env", "HTTPS_PROXY=http://" + exitUser + "127.0.0.1:" + port}, "--upstream-ca", a.file)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, s.errs)
+	}
+	tr := s.client()
+	defer tr.CloseIdleConnections()
+	req, _ := http.NewRequestWithContext(t.Context(), "GET", "https://api.invalid/", nil)
+	res, err := tr.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _ := io.ReadAll(res.Body)
+	res.Body.Close()
+	if res.StatusCode != 403 || !strings.Contains(string(b), "only the upstream proxy knows") || asked.Load() > 0 {
+		t.Errorf("%s %s; the proxy was asked %d times", res.Status, b, asked.Load())
+	}
+	s.stop()
+	found := calls(t, dir, "host:api.invalid")["api.invalid"]
+	if len(found) != 1 {
+		t.Errorf("%d calls recorded", len(found))
+	}
+	for _, l := range found {
+		if l.Closed == nil || l.Closed.Decision == nil || l.Closed.Decision.Rule != "not the partner" || l.Closed.Decision.Verdict != "block" {
+			t.Errorf("the record: %+v", l.Closed)
+		}
+	}
+}
+
 func TestServeRefusesAProxyThatCannotBe(t *testing.T) {
 	t.Parallel()
 	dir := newState(t, allowing)
