@@ -49,7 +49,7 @@
 //     such a proxy often knows no name of outside. What this side finds out
 //     within a second is judged as ever. If it finds nothing, the call goes on,
 //     and Via says that the name was looked up there; but a guard that refuses
-//     addresses is not satisfied. Whatever was found, the proxy may find another
+//     ordinary addresses is not satisfied. Whatever was found, the proxy may find another
 //     address: what inside it lets its clients reach is its to guard.
 //   - socks5 is given the address that was checked; law 1 holds.
 //   - An address is judged as without a proxy.

@@ -75,6 +75,19 @@ func TestGuardAdmitsAndRefuses(t *testing.T) {
 	}
 }
 
+func TestRangesOfOrdinaryAddressesAreKnown(t *testing.T) {
+	for p, want := range map[string]bool{
+		"8.8.8.0/24": true, "0.0.0.0/0": true, "10.0.0.0/7": true, "203.0.113.0/24": false, "10.0.0.0/8": false, "10.1.0.0/16": false,
+		"169.254.169.254/32": false, "168.63.129.16/32": false, "127.0.0.0/8": false, "172.16.0.0/11": true, "::ffff:10.0.0.0/104": false, "::ffff:8.0.0.0/104": true,
+		"::/0": true, "::/1": true, "2a00::/16": true, "fc00::/7": false, "fd00:ec2::254/128": false, "2001:db8::/32": false, "2001::/23": false, "2001::/16": true, "4000::/2": false,
+		"64:ff9b::/96": true, "64:ff9b::a00:0/104": false, "64:ff9b::a9fe:a9fe/128": false, "64:ff9b::808:808/128": true, "64::/16": true, "::ffff:0:0/96": true,
+	} {
+		if got := ordinary(netip.MustParsePrefix(p)); got != want {
+			t.Errorf("%s: %v", p, got)
+		}
+	}
+}
+
 func TestGuardsThatSayOtherThingsHaveOtherKeys(t *testing.T) {
 	seen := map[string]int{}
 	for i, g := range []*call.Guard{

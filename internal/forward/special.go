@@ -96,6 +96,25 @@ func behind(a netip.Addr, gateway string) string {
 	return ""
 }
 
+// ordinary reports whether p holds addresses that are not special.
+func ordinary(p netip.Prefix) bool {
+	p = unmapped(p).Masked()
+	within := func(outer netip.Prefix) bool { return outer.Bits() <= p.Bits() && outer.Contains(p.Addr()) }
+	list := special4
+	if p.Addr().Is6() {
+		list = special6
+	}
+	switch {
+	case slices.ContainsFunc(list, func(b block) bool { return within(b.prefix) }):
+		return false
+	case p.Addr().Is4():
+		return true
+	case within(nat64):
+		return ordinary(netip.PrefixFrom(carried(p.Addr())[0], p.Bits()-nat64.Bits()))
+	}
+	return p.Overlaps(unicast) || p.Overlaps(nat64)
+}
+
 // blocks takes prefixes and their explanations in turn.
 func blocks(s ...string) []block {
 	var list []block

@@ -25,7 +25,7 @@ var errProxyTime = errors.New("the server did not answer in time")
 // dialVia connects to t through px. Like a direct connection it is judged by
 // addresses, as far as they are known here: px looks the name up once more. If
 // this side does not know the name at all, nothing is known; a guard that
-// refuses addresses is then not satisfied.
+// refuses ordinary addresses is then not satisfied.
 func (f *Forwarder) dialVia(ctx context.Context, px *Proxy, t dest) (net.Conn, netip.Addr, error) {
 	addrs, err := f.look(ctx, px, t)
 	if err != nil {
@@ -44,7 +44,7 @@ func (f *Forwarder) dialVia(ctx context.Context, px *Proxy, t dest) (net.Conn, n
 		to = addrs[0].String()
 	case len(addrs) == 0:
 		via += " (the name was looked up there)"
-		if t.guard != nil && len(t.guard.Refuse) > 0 {
+		if demanding(t.guard) {
 			return nil, netip.Addr{}, unknowable(t.guard)
 		}
 	}
@@ -86,7 +86,7 @@ func (f *Forwarder) look(ctx context.Context, px *Proxy, t dest) ([]netip.Addr, 
 	limit := f.opt.DialTimeout
 	if px.looksUp() {
 		limit = min(limit, lookTime)
-		if (t.guard == nil || len(t.guard.Refuse) == 0) && f.silence.about(t.host) {
+		if !demanding(t.guard) && f.silence.about(t.host) {
 			return nil, nil
 		}
 	}
@@ -103,6 +103,13 @@ func (f *Forwarder) look(ctx context.Context, px *Proxy, t dest) ([]netip.Addr, 
 		return nil, nil
 	}
 	return addrs, err
+}
+
+// demanding reports whether g refuses addresses that would pass without it, so
+// that nothing is known of an address that is not known. To refuse special ones,
+// as any preset does, says no more than is said without a guard.
+func demanding(g *call.Guard) bool {
+	return g != nil && slices.ContainsFunc(g.Refuse, ordinary)
 }
 
 // unknowable is the refusal of a name that cannot be judged.

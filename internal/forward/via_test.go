@@ -433,7 +433,7 @@ func TestUnknownAddressIsRefusedIfThePolicyRefusesAny(t *testing.T) {
 	x := newExit(t, "", map[string]string{"api.example:443": s.Listener.Addr().String()}, nil)
 	for name, r := range map[string]Resolver{"not found": unknown{}, "failing": fails{&net.DNSError{Err: "server misbehaving", IsTemporary: true}}, "silent": silent{}} {
 		f := through(t, x.url("http"), func(o *Options) { o.Resolver = onlyFor{x, r} })
-		g := &call.Guard{Refuse: prefixes("203.0.113.0/24"), Rule: "not there"}
+		g := &call.Guard{Refuse: prefixes("169.254.169.254/32", "93.184.216.0/24"), Rule: "not there"}
 		_, _, err := f.Dial(t.Context(), "api.example", 443, g)
 		var refused *Refused
 		if e := Classify(err); !errors.As(err, &refused) || refused.Rule != "not there" || e.Status != 403 || !strings.Contains(e.Detail, "only the upstream proxy knows") {
@@ -444,11 +444,13 @@ func TestUnknownAddressIsRefusedIfThePolicyRefusesAny(t *testing.T) {
 		}
 	}
 	f := through(t, x.url("http"))
-	c, _, err := f.Dial(t.Context(), "api.example", 443, &call.Guard{Admit: prefixes("10.0.0.0/8")})
-	if err != nil {
-		t.Fatal(err)
+	for _, g := range []*call.Guard{{Admit: prefixes("10.0.0.0/8")}, {Refuse: prefixes("169.254.169.254/32", "fd00:ec2::254/128", "10.0.0.0/8"), Rule: "what is refused anyway"}} {
+		c, _, err := f.Dial(t.Context(), "api.example", 443, g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
 	}
-	c.Close()
 }
 
 // silent is a DNS that does not answer.
@@ -576,7 +578,7 @@ func TestConnectionThroughAProxyNeverServesAnotherGuard(t *testing.T) {
 			io.Copy(io.Discard, resp.Body)
 			resp.Body.Close()
 		}
-		_, err := f.RoundTrip(request(t, "GET", "https://api.example/", ""), &call.Guard{Refuse: prefixes("10.0.0.0/8"), Rule: "r"}, proto)
+		_, err := f.RoundTrip(request(t, "GET", "https://api.example/", ""), &call.Guard{Refuse: prefixes("8.0.0.0/8"), Rule: "r"}, proto)
 		if e := Classify(err); e == nil || e.Status != 403 {
 			t.Errorf("a guard that cannot be judged: %v", err)
 		}
@@ -635,7 +637,7 @@ func TestSilentDNSDelaysACallThroughAProxyLittle(t *testing.T) {
 	// Where the policy asks about addresses, so do we, each time.
 	f.opt.DialTimeout = 10 * time.Millisecond
 	for range 2 {
-		if _, _, err := f.Dial(t.Context(), "api.example", 443, &call.Guard{Refuse: prefixes("10.0.0.0/8")}); Classify(err).Status != 403 {
+		if _, _, err := f.Dial(t.Context(), "api.example", 443, &call.Guard{Refuse: prefixes("8.0.0.0/8")}); Classify(err).Status != 403 {
 			t.Error(err)
 		}
 	}

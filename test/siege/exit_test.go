@@ -71,7 +71,14 @@ func TestServeLeavesThroughTheProxyOfItsEnvironment(t *testing.T) {
 	mail := listen(t, func(c net.Conn) { io.WriteString(c, "220 ready\r\n"); io.Copy(c, c) })
 	port := exit(t, map[string]string{"api.invalid:443": secure, "web.invalid:80": plain, "mail.invalid:25": mail}, &asked)
 	proxy := "http://" + exitUser + "127.0.0.1:" + port
-	dir := newState(t, allowing)
+	// The preset refuses metadata addresses: that must not stop a call whose
+	// address only the proxy knows.
+	dir := newState(t, `version: 1
+default: allow
+include: [preset:core]
+rules:
+  - {name: blocked host, to: blocked.example, verdict: block}
+`)
 	s, err := tryServe(t, dir, []string{"env", "HTTPS_PROXY=" + proxy, "http_proxy=" + proxy, "NO_PROXY=inside.invalid"}, "--upstream-ca", filepath.Dir(a.file))
 	if err != nil {
 		t.Fatalf("%v\n%s", err, s.errs)
@@ -171,7 +178,7 @@ func TestRuleAboutAddressesHoldsBehindAProxy(t *testing.T) {
 	dir := newState(t, `version: 1
 default: allow
 destinations:
-  partner: {cidrs: [203.0.113.0/24]}
+  partner: {cidrs: [93.184.216.0/24]}
 rules:
   - {name: not the partner, to: "@partner", verdict: block}
 `)

@@ -128,7 +128,7 @@ func (s *splice) run() {
 		return
 	}
 	defer up.Close()
-	s.out.Address = reached(up, addr, t.port)
+	s.out.Address, s.out.Via = reached(up, addr, t.port), forward.Via(up)
 	if t.s.homeward(up) {
 		s.out.Error = loopError
 		return
