@@ -1,5 +1,5 @@
 # make test is what CI runs. Each target works alone.
-.PHONY: build test format vet staticcheck npm race whole fuzz bench soak man
+.PHONY: build test format vet staticcheck npm race whole fuzz bench microbench soak man
 
 FUZZTIME ?= 3s
 SOAK ?= 1h
@@ -39,7 +39,12 @@ fuzz:
 		done; \
 	done
 
+# The budgets, as ratios to reference proxies (doc/performance.md). A minute;
+# longer and with the full counts: make bench FULL=1
 bench:
+	go run ./test/bench $(if $(FULL),-full)
+
+microbench:
 	go test -run '^$$' -bench . -benchmem ./...
 
 # Mixed load for as long as is asked for; memory must stay flat.

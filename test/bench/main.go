@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"regexp"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"outvet/test/bench/stand"
+)
+
+func main() {
+	if asked, err := stand.Play(os.Args[1:]); asked {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	o, err := parse(os.Args[1:], os.Stderr)
+	if err == flag.ErrHelp {
+		return
+	}
+	if err != nil {
+		os.Exit(2) // parse has said it
+	}
+	if err := run(ctx, o, os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// options are the command line.
+type options struct {
+	program string
+	full    bool
+	only    string
+	json    string
+	dir     string
+	ip      string
+	idle    int
+	targets targets
+	keep    bool
+}
+
+func parse(args []string, errs io.Writer) (*options, error) {
+	o := &options{}
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.SetOutput(errs)
+	f.Usage = func() {
+		fmt.Fprintln(errs, "usage: go run ./test/bench [flags]\nMeasures the budgets of outvet. doc/performance.md explains it.")
+		f.PrintDefaults()
+	}
+	f.StringVar(&o.program, "outvet", "", "`PATH` of the outvet to measure (default: build this tree's)")
+	f.BoolVar(&o.full, "full", false, "measure longer, with the counts of the budgets (about ten minutes)")
+	f.StringVar(&o.only, "only", "", "measure only groups that match this `REGEXP`")
+	f.StringVar(&o.json, "json", "", "write the rows as JSON to this `FILE`, - for standard output")
+	f.StringVar(&o.dir, "dir", "", "keep states and certificates in this `DIR`, and leave it there")
+	f.StringVar(&o.ip, "origin", "", "`ADDRESS` at which the origin listens on its real ports, for targets that dial by name")
+	f.IntVar(&o.idle, "idle", 0, "idle connections to open (default 2000, 10000 with -full)")
+	f.Var(&o.targets, "target", "another proxy: `name,proxy=URL,pid=N,ca=FILE`; may be repeated")
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	if f.NArg() > 0 {
+		fmt.Fprintf(errs, "bench: unexpected argument %q\n", f.Arg(0))
+		return nil, fmt.Errorf("unexpected argument")
+	}
+	if o.idle == 0 {
+		o.idle = 2000
+		if o.full {
+			o.idle = 10_000
+		}
+	}
+	return o, nil
+}
+
+// A group is some rows that are measured together.
+type group struct {
+	name    string
+	title   string
+	measure func(*bench) error
+}
+
+func groups() []group {
+	return []group{
+		{"post", "a POST, intercepted, inspected and recorded; CPU of a request by that of the reference", (*bench).posts},
+		{"new", "a new connection for each request", (*bench).fresh},
+		{"tunnel", "CONNECT without interception, by that of a bare tunnel", (*bench).tunnels},
+		{"large", "large bodies", (*bench).large},
+	}
+}
+
+// run measures and reports.
+func run(ctx context.Context, o *options, out, errs io.Writer) error {
+	if err := stand.Supported(); err != nil {
+		return err
+	}
+	only, err := regexp.Compile(o.only)
+	if err != nil {
+		return fmt.Errorf("-only: %w", err)
+	}
+	began := time.Now()
+	b, err := newBench(ctx, o, out, errs)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	fmt.Fprintf(b.out, "outvet benchmark, %s: %d cores, %s, %s\n", map[bool]string{true: "full", false: "quick"}[o.full], runtime.NumCPU(), runtime.GOOS+"/"+runtime.GOARCH, runtime.Version())
+	fmt.Fprintf(b.out, "%-43s %10s %9s\n", "", "measured", "budget")
+	for _, g := range groups() {
+		if !only.MatchString(g.name) {
+			continue
+		}
+		b.begin(g)
+		if err := g.measure(b); err != nil {
+			b.progress.clear()
+			return fmt.Errorf("%s: %w", g.name, err)
+		}
+	}
+	b.progress.clear()
+	fmt.Fprintf(b.out, "\n%s after %s\n", b.summary(), time.Since(began).Round(time.Second))
+	return b.writeJSON(o.json, out)
+}
+
+func (b *bench) summary() string {
+	n := map[string]int{}
+	for _, r := range b.rows {
+		n[r.Verdict()]++
+	}
+	return fmt.Sprintf("%d within budget, %d of them at the aim, %d over", n["within"]+n["aim"], n["aim"], n["over"])
+}
+
+// A report is the JSON form.
+type report struct {
+	Cores   int    `json:"cores"`
+	System  string `json:"system"`
+	Go      string `json:"go"`
+	Full    bool   `json:"full"`
+	Program string `json:"program,omitempty"`
+	Rows    []Row  `json:"rows"`
+}
+
+func (b *bench) writeJSON(to string, out io.Writer) error {
+	if to == "" {
+		return nil
+	}
+	text, err := json.MarshalIndent(report{runtime.NumCPU(), runtime.GOOS + "/" + runtime.GOARCH, runtime.Version(), b.o.full, b.o.program, b.rows}, "", "  ")
+	if err != nil {
+		return err
+	}
+	if text = append(text, '\n'); to == "-" {
+		_, err = out.Write(text)
+		return err
+	}
+	return os.WriteFile(to, text, 0o644)
+}
+
+// targets are the values of -target.
+type targets []target
+
+// A target is a proxy that somebody else started.
+type target struct {
+	name, proxy, ca string
+	pid             int
+}
+
+// String implements flag.Value.
+func (t *targets) String() string { return "" }
+
+// Set implements flag.Value.
+func (t *targets) Set(s string) error {
+	f := strings.Split(s, ",")
+	n := target{name: f[0]}
+	for _, kv := range f[1:] {
+		k, v, _ := strings.Cut(kv, "=")
+		switch k {
+		case "proxy":
+			n.proxy = strings.TrimSuffix(strings.TrimPrefix(v, "http://"), "/")
+		case "ca":
+			n.ca = v
+		case "pid":
+			if _, err := fmt.Sscan(v, &n.pid); err != nil {
+				return fmt.Errorf("target %s: pid %q is not a number", n.name, v)
+			}
+		default:
+			return fmt.Errorf("target %s: unknown key %q; known are proxy, pid and ca", n.name, k)
+		}
+	}
+	if n.name == "" || n.proxy == "" || n.pid == 0 {
+		return fmt.Errorf("target %q needs a name, proxy= and pid=", s)
+	}
+	*t = append(*t, n)
+	return nil
+}
