@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"time"
 
 	"outvet/test/bench/load"
 	"outvet/test/bench/stand"
@@ -108,8 +107,8 @@ func (b *bench) outvet() (*stand.Outvet, error) {
 	if b.ours != nil {
 		return b.ours, nil
 	}
-	text := policy
-	if b.stand.Loads(policy + unread) {
+	text := userPolicy
+	if b.stand.Loads(userPolicy + unread) {
 		text += unread
 	}
 	var err error
@@ -161,7 +160,6 @@ func (b *bench) saying(what string) load.Progress {
 type progress struct {
 	to    io.Writer
 	width int
-	last  time.Time
 	what  string
 }
 

@@ -28,7 +28,7 @@ func (b *bench) large() error {
 	if err != nil {
 		return err
 	}
-	b.add(Row{What: "1 MB, each time another", Measured: rounds.Ratio(0, 1, load.CPU), Unit: "x", Beside: beside(rounds, cs, 0, 1, load.CPU, "µs")})
+	b.add(ratio(Row{What: "1 MB, each time another"}, rounds, cs, 0, 1, load.CPU, "µs"))
 	small, err := load.Turns(b.ctx, cs, chat(4<<10), 5, 60, nil, b.saying("4 KB"))
 	if err != nil {
 		return err
@@ -41,7 +41,7 @@ func (b *bench) large() error {
 		return err
 	}
 	part := more(small, 0, 2)
-	b.add(Row{What: "1 MB, sent again with 4 KB more, over mitm", Measured: more(again, 0, 2), Unit: "µs", Budget: 300 + part,
+	b.add(Row{What: "1 MB sent again with 4 KB more, over mitm", Measured: more(again, 0, 2), Unit: "µs", Budget: 300 + part,
 		Beside: fmt.Sprintf("300 and the new part, %s", number(part))})
 	return nil
 }

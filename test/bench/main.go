@@ -47,7 +47,6 @@ type options struct {
 	ip      string
 	idle    int
 	targets targets
-	keep    bool
 }
 
 func parse(args []string, errs io.Writer) (*options, error) {
@@ -94,7 +93,15 @@ func groups() []group {
 		{"post", "a POST, intercepted, inspected and recorded; CPU of a request by that of the reference", (*bench).posts},
 		{"new", "a new connection for each request", (*bench).fresh},
 		{"tunnel", "CONNECT without interception, by that of a bare tunnel", (*bench).tunnels},
-		{"large", "large bodies", (*bench).large},
+		{"large", "large bodies; CPU of a request", (*bench).large},
+		{"inspect", "decoding and inspecting a body, as the record says it took", (*bench).inspecting},
+		{"rules", "policies with more rules and hosts", (*bench).rules},
+		{"record", "the log, in this process; verify by outvet", (*bench).record},
+		{"stream", "server-sent events", (*bench).streams},
+		{"download", "as fast as it goes", (*bench).downloads},
+		{"idle", "connections that do nothing; resident memory", (*bench).idle},
+		{"closed", "connections that were opened and closed", (*bench).closed},
+		{"start", "start, and what is resident", (*bench).starts},
 	}
 }
 
@@ -114,7 +121,7 @@ func run(ctx context.Context, o *options, out, errs io.Writer) error {
 	}
 	defer b.close()
 	fmt.Fprintf(b.out, "outvet benchmark, %s: %d cores, %s, %s\n", map[bool]string{true: "full", false: "quick"}[o.full], runtime.NumCPU(), runtime.GOOS+"/"+runtime.GOARCH, runtime.Version())
-	fmt.Fprintf(b.out, "%-43s %10s %9s\n", "", "measured", "budget")
+	fmt.Fprintf(b.out, "%-42s %9s %8s\n", "", "measured", "budget")
 	for _, g := range groups() {
 		if !only.MatchString(g.name) {
 			continue

@@ -7,9 +7,9 @@ import (
 	"outvet/test/bench/stand"
 )
 
-// policy is what a user would write for a coding agent: a model, what may be
+// userPolicy is what a user would write for a coding agent: a model, what may be
 // read, secrets stay. All that the measurements send is inspected and recorded.
-const policy = `version: 1
+const userPolicy = `version: 1
 default: block
 include: [preset:core, preset:risky]
 rules:
@@ -27,7 +27,7 @@ const unread = `  - {name: pinned, to: ` + stand.Pinned + `, tls: passthrough, v
 // crowded returns the policy with n rules more and n hosts more in one rule.
 func crowded(n int) string {
 	var b strings.Builder
-	b.WriteString(policy)
+	b.WriteString(userPolicy)
 	for i := range n {
 		switch i % 3 {
 		case 0:

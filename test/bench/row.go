@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"strings"
+
+	"outvet/test/bench/load"
 )
 
 // A Row is one measured figure and its budget.
@@ -15,6 +18,8 @@ type Row struct {
 	Budget   float64 `json:"budget,omitempty"` // 0 for none
 	Aim      float64 `json:"aim,omitempty"`    // stricter than the budget
 	AtLeast  bool    `json:"at_least,omitempty"`
+	Low      float64 `json:"low,omitempty"` // of the rounds, of which Measured is the median
+	High     float64 `json:"high,omitempty"`
 	Beside   string  `json:"beside,omitempty"` // what the figure is made of
 	Absent   string  `json:"absent,omitempty"` // why there is no figure
 }
@@ -40,7 +45,7 @@ func (r Row) Verdict() string {
 }
 
 // zero reports whether the budget is none at all, as for streams that were cut.
-func (r Row) zero() bool { return r.Unit == "cut" || r.Unit == "allocs" }
+func (r Row) zero() bool { return r.Unit == "cut" || r.Unit == "allocs" || r.Unit == "left" }
 
 func (r Row) budget() string {
 	switch {
@@ -57,9 +62,15 @@ func (r Row) budget() string {
 // String is the row as a line of the report.
 func (r Row) String() string {
 	if r.Absent != "" {
-		return fmt.Sprintf("  %-41s %s", r.What, r.Absent)
+		return fmt.Sprintf("  %-40s %s", r.What, r.Absent)
 	}
-	return fmt.Sprintf("  %-41s %10s %9s  %-6s  %s", r.What, number(r.Measured)+" "+r.Unit, r.budget(), r.Verdict(), r.Beside)
+	return strings.TrimRight(fmt.Sprintf("  %-40s %9s %8s  %-6s  %s", r.What, number(r.Measured)+" "+r.Unit, r.budget(), r.Verdict(), r.Beside), " ")
+}
+
+// of makes the row one of figures by round.
+func (r Row) of(v []float64) Row {
+	r.Measured, r.Low, r.High = load.Median(v), load.Percentile(v, 0), load.Percentile(v, 100)
+	return r
 }
 
 // MarshalJSON adds the verdict, and says null where there is no figure.
@@ -81,8 +92,8 @@ func number(f float64) string {
 	switch a := math.Abs(f); {
 	case math.IsNaN(f):
 		return "-"
-	case a >= 1e6:
-		return fmt.Sprintf("%.2fM", f/1e6)
+	case a >= 1e5:
+		return fmt.Sprintf("%.0fk", f/1e3)
 	case a >= 100 || f == math.Trunc(f) && a >= 10:
 		return fmt.Sprintf("%.0f", f)
 	case a >= 10:

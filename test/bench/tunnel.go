@@ -22,8 +22,8 @@ func (b *bench) tunnels() error {
 		job    load.Job
 		absent bool
 	}{
-		{"TLS passed unread", tls, !b.stand.Loads(policy + unread)},
-		{"unknown protocol, read in windows", raw, false},
+		{"TLS passed unread", tls, !b.stand.Loads(userPolicy + unread)},
+		{"raw, read in windows", raw, false},
 	} {
 		for _, fresh := range []bool{false, true} {
 			what, budget, turns := m.name+", kept alive", 1.1, pick(b, 100, 400)
@@ -39,7 +39,7 @@ func (b *bench) tunnels() error {
 			if err != nil {
 				return err
 			}
-			b.add(Row{What: what, Measured: rounds.Ratio(0, 1, load.CPU), Unit: "x", Budget: budget, Beside: beside(rounds, cs, 0, 1, load.CPU, "µs")})
+			b.add(ratio(Row{What: what, Budget: budget}, rounds, cs, 0, 1, load.CPU, "µs"))
 		}
 	}
 	return nil

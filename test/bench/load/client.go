@@ -58,7 +58,7 @@ type Client struct {
 
 // NewClient returns a client without a connection.
 func NewClient(r Route, j Job) *Client {
-	c := &Client{route: r, sink: make([]byte, 32<<10)}
+	c := &Client{route: r}
 	c.tls = &tls.Config{RootCAs: r.Roots, ServerName: j.Host, NextProtos: []string{"http/1.1"}}
 	c.Send(j)
 	return c
@@ -113,7 +113,7 @@ func (c *Client) Do() error {
 			return err
 		}
 	}
-	c.conn.SetDeadline(time.Now().Add(patience))
+	c.wake()
 	reused := c.used > 0
 	c.used++
 	c.Status = 0
@@ -133,7 +133,7 @@ func (c *Client) Do() error {
 }
 
 // Hold takes the deadline away, so that the connection may idle, and gives back
-// what an idle connection does not need.
+// what an idle connection does not need. Do takes it again.
 func (c *Client) Hold() {
 	if c.conn != nil {
 		c.conn.SetDeadline(time.Time{})
@@ -141,13 +141,17 @@ func (c *Client) Hold() {
 	c.sink, c.in, c.req = nil, nil, nil
 }
 
-// Open makes the connection without a request.
-func (c *Client) Open() error {
-	err := c.dial()
-	if err != nil {
-		c.Close()
+func (c *Client) wake() {
+	c.conn.SetDeadline(time.Now().Add(patience))
+	if c.in == nil {
+		c.in = bufio.NewReaderSize(c.conn, 16<<10)
 	}
-	return err
+	if c.sink == nil {
+		c.sink = make([]byte, 32<<10)
+	}
+	if c.req == nil {
+		c.Send(c.job)
+	}
 }
 
 func (c *Client) dial() error {
@@ -174,7 +178,6 @@ func (c *Client) dial() error {
 		c.Issuer = t.ConnectionState().PeerCertificates[0].Issuer.CommonName
 		c.conn = t
 	}
-	c.in = bufio.NewReaderSize(c.conn, 16<<10)
 	return nil
 }
 

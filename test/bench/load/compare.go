@@ -74,15 +74,15 @@ func Rate(s Sample) float64 { return float64(s.N) / s.Elapsed.Seconds() }
 // P50 is the median latency.
 func P50(s Sample) float64 { return Median(s.Latencies) }
 
-// Ratio is the median over the rounds of f of contender a by that of b.
-func (r Rounds) Ratio(a, b int, f func(Sample) float64) float64 {
+// Ratios are f of contender a by that of b, in each round.
+func (r Rounds) Ratios(a, b int, f func(Sample) float64) []float64 {
 	var v []float64
 	for _, round := range r {
 		if below := f(round[b]); below > 0 {
 			v = append(v, f(round[a])/below)
 		}
 	}
-	return Median(v)
+	return v
 }
 
 // Added is the p-th percentile of what contender a took longer than b in the

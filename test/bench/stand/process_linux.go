@@ -1,6 +1,7 @@
 package stand
 
 import (
+	"os"
 	"syscall"
 	"time"
 
@@ -32,3 +33,6 @@ func raiseFiles() error {
 	r.Cur = r.Max
 	return unix.Setrlimit(unix.RLIMIT_NOFILE, &r)
 }
+
+// SyncData waits until the data of f is on disk.
+func SyncData(f *os.File) error { return unix.Fdatasync(int(f.Fd())) }

@@ -4,6 +4,7 @@ package stand
 
 import (
 	"errors"
+	"os"
 	"syscall"
 	"time"
 )
@@ -18,3 +19,6 @@ func Supported() error {
 }
 
 func raiseFiles() error { return nil }
+
+// SyncData waits until the data of f is on disk.
+func SyncData(f *os.File) error { return f.Sync() }
