@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"outvet/test/bench/load"
 	"outvet/test/bench/stand"
@@ -27,7 +28,7 @@ type bench struct {
 }
 
 func newBench(ctx context.Context, o *options, out, errs io.Writer) (b *bench, err error) {
-	b = &bench{ctx: ctx, o: o, out: out, progress: &progress{to: errs}, refs: map[string]load.Contender{}}
+	b = &bench{ctx: ctx, o: o, out: out, progress: &progress{to: errs, began: time.Now()}, refs: map[string]load.Contender{}}
 	if o.json == "-" {
 		b.out = errs
 	}
@@ -55,6 +56,7 @@ func newBench(ctx context.Context, o *options, out, errs io.Writer) (b *bench, e
 	return b, nil
 }
 
+// close ends the run.
 func (b *bench) close() {
 	b.progress.clear()
 	if b.stand != nil {
@@ -80,10 +82,14 @@ func (b *bench) add(r Row) {
 	fmt.Fprintln(b.out, r)
 }
 
-// pick returns the first in a quick run and the second in a full one.
-func pick[T any](b *bench, quick, full T) T {
-	if b.o.full {
+// pick returns the first in a quick run and the second in a full one. A brief run,
+// which tests the benchmark itself, has a twentieth of the quick one.
+func pick[T ~int | ~int64](b *bench, quick, full T) T {
+	switch {
+	case b.o.full:
 		return full
+	case b.o.brief:
+		return max(quick/20, 1)
 	}
 	return quick
 }
@@ -159,6 +165,7 @@ func (b *bench) saying(what string) load.Progress {
 // A progress is one line that is written over while something takes long.
 type progress struct {
 	to    io.Writer
+	began time.Time
 	width int
 	what  string
 }
@@ -170,9 +177,10 @@ func (p *progress) say(what string, done, of int) {
 	if of > 0 {
 		line = fmt.Sprintf("%s, %d of %d", what, done, of)
 	}
+	line = fmt.Sprintf("%3.0fs  %s", time.Since(p.began).Seconds(), line)
 	if !terminal(p.to) {
 		if p.what != what {
-			fmt.Fprintln(p.to, "... "+what)
+			fmt.Fprintf(p.to, "%4.0fs  %s\n", time.Since(p.began).Seconds(), what)
 		}
 		p.what = what
 		return

@@ -9,9 +9,6 @@ import (
 	"outvet/test/bench/stand"
 )
 
-// settle is how long memory may settle before it is read.
-const settle = 2 * time.Second
-
 // A host is a process whose memory is read, with the way through it.
 type host struct {
 	name    string
@@ -47,7 +44,7 @@ func (b *bench) newReference(name string) (host, error) {
 func (b *bench) idle() error {
 	tls := chat(1 << 10)
 	passed := tls
-	passed.Host = stand.Pinned
+	passed.Host, passed.Unread = stand.Pinned, true
 	raw := load.Job{Host: stand.Host, Port: stand.RawPort, Raw: true, Body: load.Chat(1 << 10)}
 	for _, m := range []struct {
 		name, ref string
@@ -98,7 +95,7 @@ func (b *bench) hold(h host, j load.Job, n int) (float64, error) {
 			return 0, fmt.Errorf("%s: %w", h.name, err)
 		}
 	}
-	if err := b.wait(settle); err != nil {
+	if err := b.settle(); err != nil {
 		return 0, err
 	}
 	before, err := h.process.Memory()
@@ -114,7 +111,7 @@ func (b *bench) hold(h host, j load.Job, n int) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := b.wait(settle); err != nil {
+	if err := b.settle(); err != nil {
 		return 0, err
 	}
 	after, err := h.process.Memory()
@@ -179,6 +176,7 @@ func (b *bench) open(h host, j load.Job, n int) ([]*load.Client, error) {
 // after a twentieth of them.
 func (b *bench) closed() error {
 	n := pick(b, 2000, 20_000)
+	first := max(n/20, 40) // enough that as many were open at once as will be later
 	ours, err := b.newOutvet("closed")
 	if err != nil {
 		return err
@@ -186,16 +184,16 @@ func (b *bench) closed() error {
 	defer ours.process.Kill()
 	j := chat(4 << 10)
 	j.Fresh = true
-	early, earlyFiles, err := b.churn(ours, j, n/20)
+	early, earlyFiles, err := b.churn(ours, j, first)
 	if err != nil {
 		return err
 	}
-	late, lateFiles, err := b.churn(ours, j, n-n/20)
+	late, lateFiles, err := b.churn(ours, j, n-first)
 	if err != nil {
 		return err
 	}
-	b.add(Row{What: fmt.Sprintf("memory after %d, by that after %d", n, n/20), Measured: float64(late) / float64(early), Unit: "x", Budget: 1.1, Beside: fmt.Sprintf("%s MB; %s", number(float64(late)/1024), number(float64(early)/1024))})
-	b.add(Row{What: fmt.Sprintf("descriptors more than after %d", n/20), Measured: float64(max(lateFiles-earlyFiles, 0)), Unit: "left", Beside: fmt.Sprintf("%d; %d", lateFiles, earlyFiles)})
+	b.add(Row{What: fmt.Sprintf("memory after %d, by that after %d", n, first), Measured: float64(late) / float64(early), Unit: "x", Budget: 1.1, Beside: fmt.Sprintf("%s MB; %s", number(float64(late)/1024), number(float64(early)/1024))})
+	b.add(Row{What: fmt.Sprintf("descriptors more than after %d", first), Measured: float64(max(lateFiles-earlyFiles, 0)), Unit: "left", Beside: fmt.Sprintf("%d; %d", lateFiles, earlyFiles)})
 	return nil
 }
 
@@ -209,7 +207,7 @@ func (b *bench) churn(h host, j load.Job, n int) (kb, files int, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	if err := b.wait(settle); err != nil {
+	if err := b.settle(); err != nil {
 		return 0, 0, err
 	}
 	if kb, err = h.process.Memory(); err != nil {
@@ -218,6 +216,9 @@ func (b *bench) churn(h host, j load.Job, n int) (kb, files int, err error) {
 	files, err = h.process.Files()
 	return kb, files, err
 }
+
+// settle waits until memory has settled.
+func (b *bench) settle() error { return b.wait(pick(b, time.Second, 2*time.Second)) }
 
 func (b *bench) wait(d time.Duration) error {
 	select {

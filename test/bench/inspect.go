@@ -35,7 +35,7 @@ func (b *bench) inspecting() error {
 			return err
 		}
 		for _, size := range []int{4 << 10, 64 << 10} {
-			_, err := load.Slices(b.ctx, []load.Contender{o.Way}, chat(size), 2, pick(b, 3, 9), 200*time.Millisecond, b.saying(m.name))
+			_, err := load.Slices(b.ctx, []load.Contender{o.Way}, chat(size), 2, pick(b, 3, 9), pick(b, 200*time.Millisecond, 400*time.Millisecond), b.saying(m.name))
 			if err != nil {
 				return err
 			}

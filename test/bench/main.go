@@ -41,6 +41,7 @@ func main() {
 type options struct {
 	program string
 	full    bool
+	brief   bool // for tests
 	only    string
 	json    string
 	dir     string
@@ -122,7 +123,9 @@ func run(ctx context.Context, o *options, out, errs io.Writer) error {
 	defer b.close()
 	fmt.Fprintf(b.out, "outvet benchmark, %s: %d cores, %s, %s\n", map[bool]string{true: "full", false: "quick"}[o.full], runtime.NumCPU(), runtime.GOOS+"/"+runtime.GOARCH, runtime.Version())
 	fmt.Fprintf(b.out, "%-42s %9s %8s\n", "", "measured", "budget")
+	var names []string
 	for _, g := range groups() {
+		names = append(names, g.name)
 		if !only.MatchString(g.name) {
 			continue
 		}
@@ -133,6 +136,9 @@ func run(ctx context.Context, o *options, out, errs io.Writer) error {
 		}
 	}
 	b.progress.clear()
+	if len(b.rows) == 0 {
+		return fmt.Errorf("-only %q matches none of %s", o.only, strings.Join(names, ", "))
+	}
 	fmt.Fprintf(b.out, "\n%s after %s\n", b.summary(), time.Since(began).Round(time.Second))
 	return b.writeJSON(o.json, out)
 }

@@ -14,12 +14,13 @@ import (
 
 // counts are how many rules, and how many hosts in one more rule, the policies
 // have beyond the plain one.
-var counts = [...]int{10, 1000, 100_000}
+func (b *bench) counts() []int { return []int{10, 1000, pick(b, 100_000, 100_000)} }
 
 // rules compares decisions, and then whole requests, under policies of different
 // sizes.
 func (b *bench) rules() error {
-	if err := b.decisions(); err != nil {
+	counts := b.counts()
+	if err := b.decisions(counts); err != nil {
 		return err
 	}
 	cs := make([]load.Contender, 0, len(counts))
@@ -30,6 +31,7 @@ func (b *bench) rules() error {
 			return err
 		}
 		defer o.Kill()
+		o.Rest()
 		o.Way.Name = fmt.Sprint(n)
 		cs = append(cs, o.Way)
 	}
@@ -45,7 +47,7 @@ func (b *bench) rules() error {
 
 // decisions compares the decision alone, in this process: the allowed POST of
 // all other measurements, and a GET of a host that one rule of many names.
-func (b *bench) decisions() error {
+func (b *bench) decisions(counts []int) error {
 	const batch = 500
 	policies := make([]*policy.Policy, len(counts))
 	for i, n := range counts {
@@ -61,7 +63,7 @@ func (b *bench) decisions() error {
 		{Dest: call.Dest{Scheme: "https", Host: "n7.hosts.example", Port: 443}, Op: call.Op{Protocol: "http", Method: "GET", Target: "/a/b"}},
 	}
 	var rounds load.Rounds
-	for r := range pick(b, 200, 1000) {
+	for r := range pick(b, 60, 600) {
 		if err := context.Cause(b.ctx); err != nil {
 			return err
 		}

@@ -107,21 +107,21 @@ func (b *bench) cut(c load.Contender, j load.Job, n, m int) (int, error) {
 
 // downloads compares long answers.
 func (b *bench) downloads() error {
-	const size = 100 << 20
+	size := pick(b, 100<<20, 100<<20)
 	cs, err := b.contenders("mitm")
 	if err != nil {
 		return err
 	}
 	long := chat(1 << 10)
 	long.Method, long.Path, long.Body = "GET", fmt.Sprintf("/bytes/%d", size), nil
-	rounds, err := load.Turns(b.ctx, cs, long, pick(b, 3, 9), 1, nil, b.saying("100 MB"))
+	rounds, err := load.Turns(b.ctx, cs, long, pick(b, 3, 9), 1, nil, b.saying("long answers"))
 	if err != nil {
 		return err
 	}
-	speed := func(s load.Sample) float64 { return size / 1e6 / s.Elapsed.Seconds() }
-	b.add(ratio(Row{What: "100 MB, CPU"}, rounds, cs, 0, 1, load.CPU, "µs"))
-	b.add(ratio(Row{What: "100 MB, throughput"}, rounds, cs, 0, 1, speed, "MB/s"))
-	b.others("100 MB, throughput", rounds, cs, 1, speed, "MB/s")
+	speed := func(s load.Sample) float64 { return float64(size) / 1e6 / s.Elapsed.Seconds() }
+	b.add(ratio(Row{What: fmt.Sprintf("%d MB, CPU", size>>20)}, rounds, cs, 0, 1, load.CPU, "µs"))
+	b.add(ratio(Row{What: fmt.Sprintf("%d MB, throughput", size>>20)}, rounds, cs, 0, 1, speed, "MB/s"))
+	b.others("throughput", rounds, cs, 1, speed, "MB/s")
 	events := pick(b, 10_000, 100_000)
 	rounds, err = load.Turns(b.ctx, cs, sse(events, 0), pick(b, 3, 9), 1, nil, b.saying("events"))
 	if err != nil {

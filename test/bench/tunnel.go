@@ -15,7 +15,7 @@ func (b *bench) tunnels() error {
 	}
 	cs = cs[:2]
 	tls := chat(4 << 10)
-	tls.Host = stand.Pinned
+	tls.Host, tls.Unread = stand.Pinned, true
 	raw := load.Job{Host: stand.Host, Port: stand.RawPort, Raw: true, Body: load.Chat(4 << 10)}
 	for _, m := range []struct {
 		name   string

@@ -24,6 +24,7 @@ type Route struct {
 	Session string            // user name for the proxy, "" for none
 	Origin  map[string]string // port of the origin's name to the address it listens on
 	Roots   *x509.CertPool
+	Issuer  string // of the certificates that the client must see; "" for any
 }
 
 // A Job is a request that is sent again and again.
@@ -36,7 +37,11 @@ type Job struct {
 	Path   string
 	Body   []byte
 	Fresh  bool // a new connection for each request
+	Unread bool // TLS passes the proxy: the certificate is the origin's
 }
+
+// OriginIssuer is who issues the origin's certificates.
+const OriginIssuer = "outvet benchmark origin-ca"
 
 // A Client sends a Job by a Route on one connection, doing as little as it can.
 type Client struct {
@@ -175,8 +180,21 @@ func (c *Client) dial() error {
 		if err := t.Handshake(); err != nil {
 			return err
 		}
-		c.Issuer = t.ConnectionState().PeerCertificates[0].Issuer.CommonName
 		c.conn = t
+		c.Issuer = t.ConnectionState().PeerCertificates[0].Issuer.CommonName
+		return c.terminated()
+	}
+	return nil
+}
+
+// terminated checks that TLS ended where the measurement means it to.
+func (c *Client) terminated() error {
+	want := c.route.Issuer
+	if c.job.Unread || c.route.Proxy == "" {
+		want = OriginIssuer
+	}
+	if want != "" && c.Issuer != want {
+		return fmt.Errorf("the certificate of %s is by %q, not by %q", c.job.Host, c.Issuer, want)
 	}
 	return nil
 }

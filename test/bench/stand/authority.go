@@ -114,6 +114,23 @@ func (a *authority) server(protocols ...string) *tls.Config {
 	}}
 }
 
+// subject returns the name of the authority in a file.
+func subject(file string) (string, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	block, _ := pem.Decode(b)
+	if block == nil {
+		return "", fmt.Errorf("%s: no certificate", file)
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", file, err)
+	}
+	return cert.Subject.CommonName, nil
+}
+
 // Pool returns the certificates in files.
 func Pool(files ...string) (*x509.CertPool, error) {
 	pool := x509.NewCertPool()

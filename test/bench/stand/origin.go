@@ -91,6 +91,8 @@ func originHandler() http.Handler {
 		}
 	})
 	m.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) {
+		// The server would drop what it has not read when the answer starts.
+		http.NewResponseController(w).EnableFullDuplex()
 		w.Header().Set("Content-Type", r.Header.Get("Content-Type"))
 		if r.ContentLength >= 0 {
 			w.Header().Set("Content-Length", strconv.FormatInt(r.ContentLength, 10))

@@ -102,6 +102,19 @@ func (p *Process) Stop() error {
 // CPU is the time that the process used since it began, in all its threads.
 func (p *Process) CPU() time.Duration { return processCPU(p.PID) }
 
+// Rest waits until the process does nothing any more of its own, such as what it
+// puts off until it has started. It gives up after a while: some never rest.
+func (p *Process) Rest() {
+	const look, most = 200 * time.Millisecond, 15 * time.Second
+	for end := time.Now().Add(most); time.Now().Before(end); {
+		before := p.CPU()
+		time.Sleep(look)
+		if p.CPU()-before < look/50 {
+			return
+		}
+	}
+}
+
 // Memory is its resident memory in KB.
 func (p *Process) Memory() (int, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID))

@@ -76,7 +76,11 @@ func (s *Stand) Reference(name string) (*Process, error) {
 // issued by the authority in the file ca.
 func (s *Stand) Contender(p *Process, proxy, ca string) (load.Contender, error) {
 	pool, err := s.pool(ca)
-	return load.Contender{Route: load.Route{Name: p.Name, Proxy: proxy, Origin: s.Origins, Roots: pool}, CPU: p.CPU}, err
+	if err != nil {
+		return load.Contender{}, err
+	}
+	issuer, err := subject(ca)
+	return load.Contender{Route: load.Route{Name: p.Name, Proxy: proxy, Origin: s.Origins, Roots: pool, Issuer: issuer}, CPU: p.CPU}, err
 }
 
 // CA is the file of the authority of the reference proxies.
