@@ -22,6 +22,7 @@ type bench struct {
 	remove   string
 	group    group
 	rows     []Row
+	failed   []string
 
 	refs map[string]load.Contender
 	ours *stand.Outvet
@@ -80,6 +81,12 @@ func (b *bench) add(r Row) {
 	b.rows = append(b.rows, r)
 	b.progress.clear()
 	fmt.Fprintln(b.out, r)
+}
+
+// fail reports that something was not carried whole. Other groups go on.
+func (b *bench) fail(err error) {
+	b.failed = append(b.failed, b.group.name)
+	b.add(Row{What: "failed", Absent: err.Error()})
 }
 
 // pick returns the first in a quick run and the second in a full one. A brief run,

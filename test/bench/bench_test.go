@@ -140,7 +140,20 @@ func TestWrongCommandLinesAreRefused(t *testing.T) {
 	if err != nil || o.idle != 10_000 || len(o.targets) != 1 || o.targets[0] != (target{"peer", "127.0.0.1:3128", "ca.pem", 12}) {
 		t.Errorf("%+v, %v", o, err)
 	}
+}
+
+func TestGroupThatDoesNotExistIsNamed(t *testing.T) {
 	if err := run(context.Background(), &options{program: program, only: "nosuch"}, &bytes.Buffer{}, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "tunnel") {
 		t.Errorf("a group that is not there: %v", err)
+	}
+}
+
+// What is not carried whole is said, and the other groups go on.
+func TestFailureIsReportedAtTheEnd(t *testing.T) {
+	b := &bench{out: &bytes.Buffer{}, progress: &progress{to: &bytes.Buffer{}}, group: group{name: "post"}, o: &options{}}
+	b.fail(fmt.Errorf("outvet: 1 of 5 requests failed"))
+	text := b.out.(*bytes.Buffer).String()
+	if len(b.failed) != 1 || len(b.rows) != 1 || b.rows[0].Absent == "" || !strings.Contains(text, "1 of 5") {
+		t.Errorf("%v, %+v, %q", b.failed, b.rows, text)
 	}
 }

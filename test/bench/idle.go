@@ -68,7 +68,11 @@ func (b *bench) idle() error {
 		kb, err := b.hold(ours, m.job, b.o.idle)
 		ours.process.Kill()
 		if err != nil {
-			return err
+			if b.ctx.Err() != nil {
+				return err
+			}
+			b.fail(err)
+			continue
 		}
 		ref, err := b.newReference(m.ref)
 		if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -131,8 +132,10 @@ func run(ctx context.Context, o *options, out, errs io.Writer) error {
 		}
 		b.begin(g)
 		if err := g.measure(b); err != nil {
-			b.progress.clear()
-			return fmt.Errorf("%s: %w", g.name, err)
+			if ctx.Err() != nil {
+				return errors.New("interrupted")
+			}
+			b.fail(err)
 		}
 	}
 	b.progress.clear()
@@ -140,7 +143,13 @@ func run(ctx context.Context, o *options, out, errs io.Writer) error {
 		return fmt.Errorf("-only %q matches none of %s", o.only, strings.Join(names, ", "))
 	}
 	fmt.Fprintf(b.out, "\n%s after %s\n", b.summary(), time.Since(began).Round(time.Second))
-	return b.writeJSON(o.json, out)
+	if err := b.writeJSON(o.json, out); err != nil {
+		return err
+	}
+	if len(b.failed) > 0 {
+		return fmt.Errorf("not all was carried whole: %s", strings.Join(b.failed, ", "))
+	}
+	return nil
 }
 
 func (b *bench) summary() string {

@@ -37,7 +37,11 @@ func (b *bench) tunnels() error {
 			m.job.Fresh = fresh
 			rounds, err := load.Turns(b.ctx, cs, m.job, pick(b, 5, 15), turns, nil, b.saying(what))
 			if err != nil {
-				return err
+				if b.ctx.Err() != nil {
+					return err
+				}
+				b.fail(err)
+				continue
 			}
 			b.add(ratio(Row{What: what, Budget: budget}, rounds, cs, 0, 1, load.CPU, "µs"))
 		}
