@@ -84,9 +84,9 @@ func (b *bench) add(r Row) {
 }
 
 // fail reports that something was not carried whole. Other groups go on.
-func (b *bench) fail(err error) {
+func (b *bench) fail(what string, err error) {
 	b.failed = append(b.failed, b.group.name)
-	b.add(Row{What: "failed", Absent: err.Error()})
+	b.add(Row{What: what, Absent: "failed: " + err.Error()})
 }
 
 // pick returns the first in a quick run and the second in a full one. A brief run,

@@ -151,7 +151,7 @@ func TestGroupThatDoesNotExistIsNamed(t *testing.T) {
 // What is not carried whole is said, and the other groups go on.
 func TestFailureIsReportedAtTheEnd(t *testing.T) {
 	b := &bench{out: &bytes.Buffer{}, progress: &progress{to: &bytes.Buffer{}}, group: group{name: "post"}, o: &options{}}
-	b.fail(fmt.Errorf("outvet: 1 of 5 requests failed"))
+	b.fail("4 KB", fmt.Errorf("outvet: 1 of 5 requests failed"))
 	text := b.out.(*bytes.Buffer).String()
 	if len(b.failed) != 1 || len(b.rows) != 1 || b.rows[0].Absent == "" || !strings.Contains(text, "1 of 5") {
 		t.Errorf("%v, %+v, %q", b.failed, b.rows, text)

@@ -71,7 +71,7 @@ func (b *bench) idle() error {
 			if b.ctx.Err() != nil {
 				return err
 			}
-			b.fail(err)
+			b.fail(what, err)
 			continue
 		}
 		ref, err := b.newReference(m.ref)

@@ -135,7 +135,7 @@ func run(ctx context.Context, o *options, out, errs io.Writer) error {
 			if ctx.Err() != nil {
 				return errors.New("interrupted")
 			}
-			b.fail(err)
+			b.fail("the rest", err)
 		}
 	}
 	b.progress.clear()

@@ -40,7 +40,7 @@ func (b *bench) tunnels() error {
 				if b.ctx.Err() != nil {
 					return err
 				}
-				b.fail(err)
+				b.fail(what, err)
 				continue
 			}
 			b.add(ratio(Row{What: what, Budget: budget}, rounds, cs, 0, 1, load.CPU, "µs"))
