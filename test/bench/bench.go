@@ -30,7 +30,7 @@ type bench struct {
 
 func newBench(ctx context.Context, o *options, out, errs io.Writer) (b *bench, err error) {
 	b = &bench{ctx: ctx, o: o, out: out, progress: &progress{to: errs, began: time.Now()}, refs: map[string]load.Contender{}}
-	if o.json == "-" {
+	if o.json == "-" || o.table == "-" {
 		b.out = errs
 	}
 	dir := o.dir
@@ -151,6 +151,9 @@ func (b *bench) contenders(names ...string) ([]load.Contender, error) {
 	}
 	for _, t := range b.o.targets {
 		p := &stand.Process{Name: t.name, PID: t.pid}
+		if p.CPU() == 0 {
+			return nil, fmt.Errorf("target %s: there is no process %d", t.name, t.pid)
+		}
 		ca := t.ca
 		if ca == "" {
 			ca = b.stand.CA()

@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"outvet/test/bench/stand"
@@ -19,6 +21,14 @@ var program string
 
 func TestMain(m *testing.M) {
 	if asked, err := stand.Play(os.Args[1:]); asked {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	if len(os.Args) > 1 && os.Args[1] == "bench" { // for a test that kills it
+		o, err := parse(os.Args[2:], os.Stderr)
+		if err == nil {
+			err = run(context.Background(), o, os.Stdout, os.Stderr)
+		}
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -47,7 +57,8 @@ func build(m *testing.M) int {
 func TestEachGroupIsMeasured(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "rows.json")
 	var out, errs bytes.Buffer
-	o := &options{program: program, brief: true, json: file, idle: 40}
+	table := filepath.Join(t.TempDir(), "rows.md")
+	o := &options{program: program, brief: true, json: file, table: table, idle: 40}
 	if err := run(context.Background(), o, &out, &errs); err != nil {
 		t.Fatalf("%v\n%s%s", err, &out, &errs)
 	}
@@ -87,6 +98,18 @@ func TestEachGroupIsMeasured(t *testing.T) {
 		if !strings.Contains(out.String(), r.What) {
 			t.Errorf("%s is not in the report", r.What)
 		}
+		if n := utf8.RuneCountInString(r.What); n > whatWidth {
+			t.Errorf("%s has %d columns, more than %d", r.What, n, whatWidth)
+		}
+	}
+	lines, err := os.ReadFile(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(lines)) {
+		if strings.Count(line, "|") != 6 {
+			t.Errorf("not a row of five columns: %s", line)
+		}
 	}
 	for _, g := range groups() {
 		if seen[g.name] == 0 {
@@ -94,7 +117,7 @@ func TestEachGroupIsMeasured(t *testing.T) {
 		}
 	}
 	for line := range strings.Lines(out.String()) {
-		if n := utf8.RuneCountInString(line); n > 120 {
+		if n := utf8.RuneCountInString(line); n > 101 {
 			t.Errorf("a line of %d columns: %s", n, line)
 		}
 	}
@@ -155,5 +178,40 @@ func TestFailureIsReportedAtTheEnd(t *testing.T) {
 	text := b.out.(*bytes.Buffer).String()
 	if len(b.failed) != 1 || len(b.rows) != 1 || b.rows[0].Absent == "" || !strings.Contains(text, "1 of 5") {
 		t.Errorf("%v, %+v, %q", b.failed, b.rows, text)
+	}
+}
+
+// A benchmark that is killed leaves nothing running.
+func TestKilledBenchmarkLeavesNoProcess(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	cmd := exec.Command(self, "bench", "-outvet", program, "-dir", dir, "-only", "^start$")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	running := func() int {
+		n := 0
+		lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+		for _, f := range lines {
+			if b, err := os.ReadFile(f); err == nil && bytes.Contains(b, []byte(dir)) {
+				n++
+			}
+		}
+		return n
+	}
+	for end := time.Now().Add(20 * time.Second); running() < 3; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("neither origin nor outvet was started")
+		}
+	}
+	cmd.Process.Kill()
+	cmd.Wait()
+	for end := time.Now().Add(10 * time.Second); running() > 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d processes still run", running())
+		}
 	}
 }

@@ -38,6 +38,13 @@ func (b *bench) newReference(name string) (host, error) {
 	return host{name, p, c}, err
 }
 
+// Descriptors that a connection takes of a proxy: two sockets, and in a tunnel a
+// pipe for each direction in which the kernel copies.
+const (
+	filesIntercepted = 2
+	filesTunnel      = 6
+)
+
 // idle opens connections, leaves them alone, and reads what each takes of the
 // proxy's memory. Each measurement has a process of its own: what was used
 // before would hide it.
@@ -50,13 +57,15 @@ func (b *bench) idle() error {
 		name, ref string
 		job       load.Job
 		budget    float64
+		files     int
 		absent    bool
 	}{
-		{"tunnel, TLS passed unread", "connect", passed, 20, !b.stand.Loads(userPolicy + unread)},
-		{"tunnel, raw", "connect", raw, 20, false},
-		{"intercepted", "mitm", tls, 50, false},
+		{"TLS passed unread", "connect", passed, 20, filesTunnel, !b.stand.Loads(userPolicy + unread)},
+		{"raw tunnel", "connect", raw, 20, filesTunnel, false},
+		{"intercepted", "mitm", tls, 50, filesIntercepted, false},
 	} {
-		what := fmt.Sprintf("%s, %d open, each", m.name, b.o.idle)
+		n := min(b.o.idle, (b.stand.Files-200)/m.files) // what the limit of open files lets
+		what := fmt.Sprintf("%s, %d open, each", m.name, n)
 		if m.absent {
 			b.add(Row{What: what, Absent: "this outvet does not know tls: passthrough"})
 			continue
@@ -65,7 +74,7 @@ func (b *bench) idle() error {
 		if err != nil {
 			return err
 		}
-		kb, err := b.hold(ours, m.job, b.o.idle)
+		kb, err := b.hold(ours, m.job, n)
 		ours.process.Kill()
 		if err != nil {
 			if b.ctx.Err() != nil {
@@ -78,7 +87,7 @@ func (b *bench) idle() error {
 		if err != nil {
 			return err
 		}
-		refKB, err := b.hold(ref, m.job, b.o.idle)
+		refKB, err := b.hold(ref, m.job, n)
 		ref.process.Kill()
 		if err != nil {
 			return err

@@ -41,7 +41,7 @@ func (b *bench) large() error {
 		return err
 	}
 	part := more(small, 0, 2)
-	b.add(Row{What: "1 MB sent again with 4 KB more, over mitm", Measured: more(again, 0, 2), Unit: "µs", Budget: 300 + part,
+	b.add(Row{What: "1 MB again with 4 KB more, over mitm", Measured: more(again, 0, 2), Unit: "µs", Budget: 300 + part,
 		Beside: fmt.Sprintf("300 and the new part, %s", number(part))})
 	return nil
 }

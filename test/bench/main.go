@@ -45,6 +45,7 @@ type options struct {
 	brief   bool // for tests
 	only    string
 	json    string
+	table   string
 	dir     string
 	ip      string
 	idle    int
@@ -63,6 +64,7 @@ func parse(args []string, errs io.Writer) (*options, error) {
 	f.BoolVar(&o.full, "full", false, "measure longer, with the counts of the budgets (about ten minutes)")
 	f.StringVar(&o.only, "only", "", "measure only groups that match this `REGEXP`")
 	f.StringVar(&o.json, "json", "", "write the rows as JSON to this `FILE`, - for standard output")
+	f.StringVar(&o.table, "table", "", "write the rows as a table in Markdown to this `FILE`, - for standard output")
 	f.StringVar(&o.dir, "dir", "", "keep states and certificates in this `DIR`, and leave it there")
 	f.StringVar(&o.ip, "origin", "", "`ADDRESS` at which the origin listens on its real ports, for targets that dial by name")
 	f.IntVar(&o.idle, "idle", 0, "idle connections to open (default 2000, 10000 with -full)")
@@ -123,7 +125,7 @@ func run(ctx context.Context, o *options, out, errs io.Writer) error {
 	}
 	defer b.close()
 	fmt.Fprintf(b.out, "outvet benchmark, %s: %d cores, %s, %s\n", map[bool]string{true: "full", false: "quick"}[o.full], runtime.NumCPU(), runtime.GOOS+"/"+runtime.GOARCH, runtime.Version())
-	fmt.Fprintf(b.out, "%-42s %9s %8s\n", "", "measured", "budget")
+	fmt.Fprintf(b.out, "  %-*s %9s %8s\n", whatWidth, "", "measured", "budget")
 	var names []string
 	for _, g := range groups() {
 		names = append(names, g.name)
@@ -144,6 +146,9 @@ func run(ctx context.Context, o *options, out, errs io.Writer) error {
 	}
 	fmt.Fprintf(b.out, "\n%s after %s\n", b.summary(), time.Since(began).Round(time.Second))
 	if err := b.writeJSON(o.json, out); err != nil {
+		return err
+	}
+	if err := b.writeTable(o.table, out); err != nil {
 		return err
 	}
 	if len(b.failed) > 0 {
@@ -178,8 +183,29 @@ func (b *bench) writeJSON(to string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if text = append(text, '\n'); to == "-" {
-		_, err = out.Write(text)
+	return write(to, out, append(text, '\n'))
+}
+
+// writeTable writes the rows for doc/performance.md.
+func (b *bench) writeTable(to string, out io.Writer) error {
+	if to == "" {
+		return nil
+	}
+	text := []byte("| | measured | budget | | |\n|---|---|---|---|---|\n")
+	group := ""
+	for _, r := range b.rows {
+		if r.Group != group {
+			text = fmt.Appendf(text, "| **%s** | | | | |\n", r.Group)
+			group = r.Group
+		}
+		text = fmt.Appendf(text, "%s\n", r.markdown())
+	}
+	return write(to, out, text)
+}
+
+func write(to string, out io.Writer, text []byte) error {
+	if to == "-" {
+		_, err := out.Write(text)
 		return err
 	}
 	return os.WriteFile(to, text, 0o644)

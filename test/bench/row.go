@@ -59,12 +59,23 @@ func (r Row) budget() string {
 	return "≤ " + number(r.Budget)
 }
 
+// whatWidth is the columns that What may have.
+const whatWidth = 40
+
 // String is the row as a line of the report.
 func (r Row) String() string {
 	if r.Absent != "" {
-		return fmt.Sprintf("  %-40s %s", r.What, r.Absent)
+		return fmt.Sprintf("  %-*s %s", whatWidth, r.What, r.Absent)
 	}
-	return strings.TrimRight(fmt.Sprintf("  %-40s %9s %8s  %-6s  %s", r.What, number(r.Measured)+" "+r.Unit, r.budget(), r.Verdict(), r.Beside), " ")
+	return strings.TrimRight(fmt.Sprintf("  %-*s %9s %8s  %-6s  %s", whatWidth, r.What, number(r.Measured)+" "+r.Unit, r.budget(), r.Verdict(), r.Beside), " ")
+}
+
+// markdown is the row as a line of a table.
+func (r Row) markdown() string {
+	if r.Absent != "" {
+		return fmt.Sprintf("| %s | | | | %s |", r.What, r.Absent)
+	}
+	return fmt.Sprintf("| %s | %s %s | %s | %s | %s |", r.What, number(r.Measured), r.Unit, r.budget(), r.Verdict(), r.Beside)
 }
 
 // of makes the row one of figures by round.

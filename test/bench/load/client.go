@@ -387,7 +387,7 @@ const frameMark = 0x01
 // Frame returns the head of a frame of n bytes.
 func Frame(n int) []byte { return []byte{frameMark, byte(n >> 16), byte(n >> 8), byte(n)} }
 
-// ReadFrame reads a frame and drops what is in it.
+// readFrame reads a frame and drops what is in it.
 func readFrame(r *bufio.Reader) (int64, error) {
 	var h [4]byte
 	if _, err := io.ReadFull(r, h[:]); err != nil {

@@ -36,7 +36,7 @@ type Stream struct {
 	Delays []float64 // from the origin's write to our read, in microseconds
 }
 
-// Events are the bytes of one event that was sent at t. The time is that of this
+// Event is the n-th event of a stream, sent at t. The time is that of this
 // machine: origin and client stand on it.
 func Event(n int, t time.Time) []byte {
 	return fmt.Appendf(nil, "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" word%d\"}}],\"t\":%d}\n\n", n, t.UnixNano())

@@ -1,14 +1,11 @@
 package stand
 
 import (
-	"crypto/tls"
-	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"outvet/test/bench/load"
@@ -128,30 +125,4 @@ func events(w http.ResponseWriter, r *http.Request) {
 		time.Sleep(time.Until(next))
 	}
 	io.WriteString(w, load.LastEvent)
-}
-
-// hostOf splits the target of a CONNECT and returns where the origin listens
-// for it.
-func (p *proxy) origin(target string) (host, addr string, err error) {
-	host, port, err := net.SplitHostPort(target)
-	if err != nil {
-		return "", "", err
-	}
-	if addr = p.origins[port]; addr == "" {
-		return "", "", fmt.Errorf("no origin at port %s", port)
-	}
-	return host, addr, nil
-}
-
-func (p *proxy) dialTLS(host, addr string) (*tls.Conn, error) {
-	c, err := net.Dial("tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	t := tls.Client(c, &tls.Config{RootCAs: p.roots, ServerName: strings.TrimSuffix(host, "."), NextProtos: []string{"http/1.1"}})
-	if err := t.Handshake(); err != nil {
-		c.Close()
-		return nil, err
-	}
-	return t, nil
 }

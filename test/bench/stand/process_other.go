@@ -18,7 +18,7 @@ func Supported() error {
 	return errors.New("the benchmark reads the CPU clocks of processes and /proc, and so needs Linux")
 }
 
-func raiseFiles() error { return nil }
+func raiseFiles() (int, error) { return 0, nil }
 
 // SyncData waits until the data of f is on disk.
 func SyncData(f *os.File) error { return f.Sync() }

@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// References are the reference proxies by name.
+// references are the reference proxies by name.
 var references = map[string]func(*proxy, net.Conn, *bufio.Reader, string){
 	"connect":   (*proxy).tunnel,
 	"mitm":      (*proxy).mitm,
@@ -130,6 +130,32 @@ func (p *proxy) terminate(c net.Conn) (*tls.Conn, error) {
 	return t, t.Handshake()
 }
 
+// origin splits the target of a CONNECT and returns where the origin listens for
+// it.
+func (p *proxy) origin(target string) (host, addr string, err error) {
+	host, port, err := net.SplitHostPort(target)
+	if err != nil {
+		return "", "", err
+	}
+	if addr = p.origins[port]; addr == "" {
+		return "", "", fmt.Errorf("no origin at port %s", port)
+	}
+	return host, addr, nil
+}
+
+func (p *proxy) dialTLS(host, addr string) (*tls.Conn, error) {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	t := tls.Client(c, &tls.Config{RootCAs: p.roots, ServerName: host, NextProtos: []string{"http/1.1"}})
+	if err := t.Handshake(); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
 // mitm is the references mitm and mitm-scan.
 func (p *proxy) mitm(c net.Conn, _ *bufio.Reader, target string) {
 	defer c.Close()
@@ -213,7 +239,8 @@ func (l *loop) whole(r io.Reader, n int64) (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(b)), nil
 }
 
-// flushing sends each write at once, as a stream of events needs it.
+// flushing sends each write at once, as a stream of events needs it. It costs a
+// TLS record for each part of a chunk: events are where net/http is slow.
 type flushing struct{ *bufio.Writer }
 
 func (w flushing) Write(b []byte) (int, error) {

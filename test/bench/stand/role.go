@@ -27,7 +27,7 @@ func Play(args []string) (asked bool, err error) {
 	if err := json.Unmarshal([]byte(args[1]), &p); err != nil {
 		return true, err
 	}
-	if err := raiseFiles(); err != nil {
+	if _, err := raiseFiles(); err != nil {
 		return true, err
 	}
 	if p.Name == "origin" {

@@ -20,6 +20,7 @@ type Stand struct {
 	Program string // outvet
 	Origin  *Process
 	Origins map[string]string // port of the name to address
+	Files   int               // that each process may open
 
 	started []*Process
 	served  int
@@ -27,7 +28,8 @@ type Stand struct {
 
 // New starts an origin. With an ip the origin listens there on its real ports.
 func New(dir, program, ip string) (*Stand, error) {
-	if err := raiseFiles(); err != nil {
+	files, err := raiseFiles()
+	if err != nil {
 		return nil, err
 	}
 	for _, name := range []string{OriginCA, ReferenceCA} {
@@ -35,7 +37,7 @@ func New(dir, program, ip string) (*Stand, error) {
 			return nil, err
 		}
 	}
-	s := &Stand{Dir: dir, Program: program}
+	s := &Stand{Dir: dir, Program: program, Files: files}
 	p, err := play(part{Name: "origin", Dir: dir, IP: ip})
 	if err != nil {
 		return nil, err
