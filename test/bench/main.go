@@ -61,7 +61,7 @@ func parse(args []string, errs io.Writer) (*options, error) {
 		f.PrintDefaults()
 	}
 	f.StringVar(&o.program, "outvet", "", "`PATH` of the outvet to measure (default: build this tree's)")
-	f.BoolVar(&o.full, "full", false, "measure longer, with the counts of the budgets (about ten minutes)")
+	f.BoolVar(&o.full, "full", false, "measure longer, with the counts of the budgets (about six minutes)")
 	f.StringVar(&o.only, "only", "", "measure only groups that match this `REGEXP`")
 	f.StringVar(&o.json, "json", "", "write the rows as JSON to this `FILE`, - for standard output")
 	f.StringVar(&o.table, "table", "", "write the rows as a table in Markdown to this `FILE`, - for standard output")

@@ -75,7 +75,11 @@ func (r Row) markdown() string {
 	if r.Absent != "" {
 		return fmt.Sprintf("| %s | | | | %s |", r.What, r.Absent)
 	}
-	return fmt.Sprintf("| %s | %s %s | %s | %s | %s |", r.What, number(r.Measured), r.Unit, r.budget(), r.Verdict(), r.Beside)
+	spread := ""
+	if r.High > r.Low {
+		spread = fmt.Sprintf(" (%s–%s)", number(r.Low), number(r.High))
+	}
+	return fmt.Sprintf("| %s | %s %s%s | %s | %s | %s |", r.What, number(r.Measured), r.Unit, spread, r.budget(), r.Verdict(), r.Beside)
 }
 
 // of makes the row one of figures by round.
