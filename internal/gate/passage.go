@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -150,6 +152,9 @@ func (p *Passage) readAll(r *rules) {
 // apply makes the edits of an allowing decision.
 func (p *Passage) apply(r *rules, content *payload.Content, whole []byte) {
 	d := &p.decided
+	d.Edits = slices.DeleteFunc(d.Edits, func(e call.Edit) bool { // a field that is not there is not stripped
+		return e.Kind == call.StripHeader && p.m.Header[http.CanonicalHeaderKey(e.Name)] == nil
+	})
 	had := p.m.Body != nil
 	if len(d.Edits) > 0 && d.Verdict == call.Allow && !d.Observed {
 		if content == nil {

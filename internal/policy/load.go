@@ -67,7 +67,7 @@ func Load(ctx context.Context, o Options) (*Policy, error) {
 
 // load returns the files it tried to read too, also with an error.
 func load(ctx context.Context, o Options) (*Policy, []string, error) {
-	b := &builder{digest: sha256.New(), sets: &addressSets{}}
+	b := &builder{digest: sha256.New(), seen: sha256.New(), sets: &addressSets{}}
 	p := &Policy{sets: b.sets, pool: &sync.Pool{}, wants: wants{kinds: map[string]bool{}}}
 	sources := o.sources()
 	if len(sources) == 0 {
@@ -88,7 +88,7 @@ func load(ctx context.Context, o Options) (*Policy, []string, error) {
 	if err := b.err(); err != nil {
 		return nil, b.files, err
 	}
-	p.files = b.files
+	p.files, p.seen = b.files, string(b.seen.Sum(nil))
 	p.unread = len(p.layers) > 0 && slices.ContainsFunc(p.layers[0].rules, (*rule).names)
 	for _, l := range p.layers {
 		p.wants.add(l)
@@ -119,6 +119,7 @@ type builder struct {
 	problems
 	digest hash.Hash
 	files  []string
+	seen   hash.Hash // of files and what was read of them, as fingerprint makes it
 	env    *cel.Env
 	sets   *addressSets
 }

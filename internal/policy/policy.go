@@ -12,6 +12,7 @@ import (
 type Policy struct {
 	layers  []*layer // outermost first
 	digest  string
+	seen    string // fingerprint of files as they were read
 	files   []string
 	secrets []Secret
 	tests   []test

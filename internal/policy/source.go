@@ -128,6 +128,7 @@ func (g *reading) load(name string) ([]byte, error) {
 	if len(text) > fileMax {
 		return nil, fmt.Errorf("the file is larger than %d MiB", fileMax>>20)
 	}
+	note(g.b.seen, name, text, nil)
 	return text, nil
 }
 
