@@ -69,6 +69,7 @@ const (
 	RuleDefault    = "default"    // no rule spoke
 	RuleFault      = "fault"      // our machinery failed
 	RuleQuarantine = "quarantine" // the session may not call any more
+	RuleKill       = "kill"       // nobody may call any more
 	RuleAddress    = "address"    // the resolved address is refused
 )
 

@@ -12,10 +12,15 @@ const (
 	PolicySet   Kind = "policy"     // a policy came into force
 	SessionSet  Kind = "session"    // a session began, ended or changed
 	Quarantined Kind = "quarantine" // a session was stopped or released
+	Killed      Kind = "kill"       // the kill switch was pulled or lifted
 	Approval    Kind = "approval"   // a step of a hold
 	Started     Kind = "start"      // the log was opened for writing
 	Stopped     Kind = "stop"       // the log was closed in order
 )
+
+// Distrusts begins the Error of an Outcome when the client refused our
+// certificate.
+const Distrusts = "the client does not trust the certificate authority of outvet"
 
 // An Outcome is what became of a call.
 type Outcome struct {
@@ -63,6 +68,12 @@ type Record struct {
 
 	// Durable asks the log to have the record on disk before Write returns.
 	Durable bool `json:"-"`
+	// Opened is the decided record of a closed one, for sinks; the log has it.
+	// It may be nil.
+	Opened *Record `json:"-"`
+	// Inspected is, of a closed record, how many bytes of decoded text were
+	// inspected.
+	Inspected int64 `json:"-"`
 	// Body is the SHA-256 of the bytes that Outcome.Commit commits to, or nil.
 	// The log salts it and keeps the salt apart, so that it can be forgotten.
 	Body []byte `json:"-"`

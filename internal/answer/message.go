@@ -78,6 +78,8 @@ func codeOf(d *call.Decision) string {
 		return "approval_pending"
 	case d.Rule == call.RuleQuarantine:
 		return "quarantined"
+	case d.Rule == call.RuleKill:
+		return "killed"
 	case d.Rule == call.RuleFault:
 		return "fault"
 	}
@@ -115,6 +117,8 @@ func gist(code string, c *call.Call) string {
 		return "personal data found in " + call
 	case "quarantined":
 		return "this session is quarantined"
+	case "killed":
+		return "a person stopped all calls"
 	case "fault":
 		return "outvet could not inspect " + call
 	case "approval_pending":

@@ -9,6 +9,7 @@ import (
 
 	"outvet/call"
 	"outvet/internal/inspect"
+	"outvet/internal/kill"
 	"outvet/internal/payload"
 	"outvet/internal/policy"
 	"outvet/internal/session"
@@ -29,10 +30,13 @@ type Gate struct {
 	Memory   *Memory       // for bodies that are held whole; nil for no bound
 	Patience time.Duration // how long a body of unknown length may pause before it is read in windows; 1 s
 	Logger   *slog.Logger
+	Switch   *kill.Switch // where a kill is kept; nil for as long as the process lives
+	Cut      func()       // called on a kill, on a goroutine of its own: closes what has no call in it
 
 	rules atomic.Pointer[rules]
 	late  backlog
 	open  open
+	halt  halting
 }
 
 // rules is what calls are judged by. It is replaced as one, so that no call
@@ -86,7 +90,7 @@ func (g *Gate) Open(ctx context.Context, c *call.Call, m *payload.Message) *Pass
 	p.live, p.cut = context.WithCancelCause(ctx)
 	if p.Verdict == call.Allow {
 		g.open.add(p)
-		if g.rules.Load() != r || g.Sessions.Stopped(&c.Caller) != "" {
+		if g.rules.Load() != r || g.halt.now.Load() != nil || g.Sessions.Stopped(&c.Caller) != "" {
 			p.rejudge() // something changed while this call was judged
 		}
 	}
@@ -98,6 +102,9 @@ func (g *Gate) Open(ctx context.Context, c *call.Call, m *payload.Message) *Pass
 // asks it what is worth waiting for, before it knows what a client wants.
 func (g *Gate) Foresee(c call.Call) call.Verdict {
 	var d call.Decision
+	if g.halt.now.Load() != nil {
+		return call.Block
+	}
 	if g.rules.Load().policy.Head(&c, &d); d.Observed {
 		return call.Allow
 	}

@@ -48,17 +48,30 @@ func (p *Passage) Context() context.Context { return p.live }
 // rejudge stops the open calls that may not go on.
 func (g *Gate) rejudge() {
 	for _, p := range g.open.list() {
+		if !p.mu.TryLock() {
+			go p.rejudge() // a slow disk may hold it up, and not the others
+			continue
+		}
+		p.mu.Unlock()
 		p.rejudge()
 	}
 }
 
-// rejudge stops the call if its session is quarantined or the head of the policy
+// OpenCalls returns how many calls were let pass and are not over.
+func (g *Gate) OpenCalls() int {
+	g.open.mu.Lock()
+	defer g.open.mu.Unlock()
+	return len(g.open.calls)
+}
+
+// rejudge stops the call if all are, if its session is quarantined or the head of the policy
 // in force refuses it. What stands in its body is judged as it comes.
 func (p *Passage) rejudge() {
 	r := p.g.rules.Load()
 	c := *p.c
 	d := call.Decision{Policy: r.policy.Digest()}
 	switch why := p.g.Sessions.Stopped(&c.Caller); {
+	case p.g.halt.refuse(&d):
 	case why != "":
 		d = quarantined(why, d.Policy)
 	case !r.policy.Head(&c, &d) || d.Observed:

@@ -44,6 +44,9 @@ type Passage struct {
 	loan    loan
 	whole   []byte
 	lent    lent // holds whole, if that came from a pool
+
+	record    *call.Record // as decided, for sinks
+	inspected int64        // bytes of decoded text
 }
 
 // A Stopped is the error of a Body or Frame that policy refused under way.
@@ -73,7 +76,8 @@ func (p *Passage) decide(r *rules) {
 	if why != "" {
 		*d = quarantined(why, d.Policy)
 	}
-	final := why != "" || r.policy.Head(p.c, d)
+	halted := p.g.halt.refuse(d)
+	final := halted || why != "" || r.policy.Head(p.c, d)
 	p.inspectSaid(r)
 	if d.Rule == call.RuleFault {
 		return
@@ -111,6 +115,7 @@ func (p *Passage) find(r *rules, content *payload.Content, wants func(string) bo
 	begin := time.Now()
 	found, err := r.set.Run(p.ctx, p.c, content, wants)
 	p.inspect += time.Since(begin)
+	p.inspected += int64(len(content.Text))
 	p.decided.Findings = append(p.decided.Findings, found...)
 	p.decided.Uninspected = append(p.decided.Uninspected, content.Uninspected...)
 	if len(found) > 0 {

@@ -18,6 +18,7 @@ func (p *Passage) recordDecided() error {
 		return err
 	}
 	p.g.tell(r)
+	p.record = r
 	return nil
 }
 
@@ -38,6 +39,7 @@ func (p *Passage) closed(o call.Outcome) *call.Record {
 	r := &call.Record{
 		Kind: call.Closed, ID: p.c.ID, Time: time.Now().UTC(), Took: time.Since(p.start),
 		Session: p.shown.caller.Session, Outcome: &o,
+		Opened: p.record, Inspected: p.inspected,
 	}
 	if p.body != nil {
 		o.Sent, r.Body = p.body.sum()

@@ -149,6 +149,7 @@ func (p *Passage) judge(content *payload.Content) ([]call.Edit, error) {
 	begin := time.Now()
 	found, err := r.set.Run(p.ctx, p.c, content, r.policy.Wants)
 	p.inspect += time.Since(begin)
+	p.inspected += int64(len(content.Text))
 	if err != nil {
 		return nil, p.stopLocked(faulty("inspect the request", err))
 	}

@@ -161,7 +161,7 @@ func (b *builder) layer(name string, number int, docs []*document, outer []*laye
 				continue
 			}
 			names[d.name] = d.at("name")
-			if d.name == call.RuleDefault || d.name == call.RuleFault || d.name == call.RuleQuarantine || d.name == call.RuleAddress {
+			if d.name == call.RuleDefault || d.name == call.RuleFault || d.name == call.RuleQuarantine || d.name == call.RuleKill || d.name == call.RuleAddress {
 				b.add(d.at("name"), "rule name %s is taken by the program", quote(d.name))
 			}
 			r := &rule{layer: l, index: len(l.rules), name: d.name, doc: d}

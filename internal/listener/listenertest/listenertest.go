@@ -16,6 +16,7 @@ import (
 
 	"outvet/call"
 	"outvet/internal/gate"
+	"outvet/internal/kill"
 )
 
 // Host is the destination of every call of the suite.
@@ -160,6 +161,12 @@ func tests(o Options) []test {
 		{name: "secret in the body", policy: base + only + secrets, body: "a " + secretWord + " b", want: want{rule: "secrets", told: why}},
 		{name: "quarantined", policy: base + only, want: want{rule: call.RuleQuarantine, told: why},
 			arrange: func(t *testing.T, w *world, _ *Case) { w.gate.Sessions.Stop(why, o.Session) }},
+		{name: "killed", policy: base + only, want: want{rule: call.RuleKill, told: why},
+			arrange: func(_ *testing.T, w *world, _ *Case) { w.gate.Kill(kill.Notice{By: "ada", How: "hand", Why: why}) }},
+		{name: "killed in flight", policy: base + only, want: want{rule: "only", arrived: true, aborted: !o.Check},
+			arrange: func(_ *testing.T, w *world, c *Case) {
+				c.Arrived = func() { w.gate.Kill(kill.Notice{By: "ada", How: "hand", Why: why}) }
+			}},
 		{name: "observed", policy: "mode: observe\n" + base + blocks, want: want{rule: "only", arrived: true}},
 		{name: "inspector fault", policy: base + only + secrets, want: want{rule: call.RuleFault, told: "could not"},
 			arrange: func(_ *testing.T, w *world, _ *Case) { w.inspector.fail.Store(true) }},

@@ -50,7 +50,7 @@ func (t *tunnel) call(protocol, method string) *call.Call {
 // Faults of clients: distrusted begins that of one that refuses our
 // certificate, brokeOff that of one of which it can only be supposed.
 const (
-	distrusted = "the client does not trust the certificate authority of outvet"
+	distrusted = call.Distrusts
 	brokeOff   = distrusted + ", it seems"
 	leftEarly  = "the client closed the tunnel without a request"
 )

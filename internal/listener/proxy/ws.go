@@ -18,11 +18,11 @@ import (
 )
 
 const (
-	byeTime  = 2 * time.Second  // for a farewell to be taken
-	endTime  = 10 * time.Second // for one side to end after the other has
-	wsBody   = 8 << 20          // bytes of a message, unless the gate has a limit
-	wsRatio  = 200              // of a compressed one, likewise
-	textKeep = 64 << 10         // bytes of an inflated message that are kept for the next
+	byeTime  = 800 * time.Millisecond // for a farewell to be taken: a call that may not go on is over within a second
+	endTime  = 10 * time.Second       // for one side to end after the other has
+	wsBody   = 8 << 20                // bytes of a message, unless the gate has a limit
+	wsRatio  = 200                    // of a compressed one, likewise
+	textKeep = 64 << 10               // bytes of an inflated message that are kept for the next
 )
 
 // An upstream is the connection of a server that switched protocols.
