@@ -44,6 +44,7 @@ var listenersMay = map[string]bool{
 	"internal/http1":           true, // the messages of HTTP/1.1
 	"internal/hostname":        true, // the one spelling of a host
 	"internal/hello":           true, // what a TLS client says first
+	"internal/kill":            true, // the words of the kill switch
 	"internal/answer":          true, // renders a decision in the client's dialect; every HTTP listener needs the same
 }
 

@@ -79,3 +79,18 @@ func (p *Passage) rejudge() {
 	}
 	p.stop(d)
 }
+
+// Health returns why the record cannot be written or calls cannot be judged, or
+// nil. What waits for the log is tried again: it may be healed.
+func (g *Gate) Health() error {
+	if h := g.halt.now.Load(); h != nil && h.fault != nil {
+		return h.fault
+	}
+	if err := g.late.flush(g); err != nil {
+		return err
+	}
+	if l, ok := g.Log.(interface{ Health() error }); ok {
+		return l.Health()
+	}
+	return nil
+}

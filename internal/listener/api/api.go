@@ -29,16 +29,16 @@ type server struct {
 
 // New returns the API of g. token is what a caller must know; an empty one
 // admits nobody.
-func New(g *gate.Gate, token string) http.Handler {
+func New(g *gate.Gate, token string, o Options) http.Handler {
 	s := &server{g, token}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
+	s.operate(mux, o)
 	mux.Handle("POST /v1/check", s.authorised(s.check))
 	mux.Handle("GET /v1/sessions", s.authorised(s.sessions))
 	mux.Handle("POST /v1/sessions/{session}/quarantine", s.authorised(s.quarantine))
 	mux.Handle("POST /v1/sessions/{session}/release", s.authorised(s.release))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		problem(w, http.StatusNotFound, fmt.Sprintf("%s %s is not known here; see POST /v1/check, GET /v1/sessions, GET /healthz", r.Method, r.URL.Path))
+		problem(w, http.StatusNotFound, fmt.Sprintf("%s %s is not known here; see POST /v1/check, GET /v1/sessions, POST /v1/kill, GET /healthz, GET /metrics", r.Method, r.URL.Path))
 	})
 	return mux
 }
@@ -51,6 +51,13 @@ func (s *server) authorised(h func(http.ResponseWriter, *http.Request)) http.Han
 			problem(w, http.StatusMisdirectedRequest, fmt.Sprintf("host %q is not this API; use its address", r.Host))
 			return
 		}
+		s.known(h).ServeHTTP(w, r)
+	})
+}
+
+// known admits callers who know the token.
+func (s *server) known(h http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		if !ok || s.token == "" || subtle.ConstantTimeCompare([]byte(token), []byte(s.token)) != 1 {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="outvet"`)
@@ -192,9 +199,10 @@ func (s *server) sessions(w http.ResponseWriter, _ *http.Request) {
 	reply(w, http.StatusOK, s.gate.Sessions.List())
 }
 
-// A change is the body of a quarantine or release.
+// A change is the body of a quarantine or release, a kill or a lift.
 type change struct {
 	By  string `json:"by"`
+	How string `json:"how"` // of a kill or a lift
 	Why string `json:"why"`
 }
 

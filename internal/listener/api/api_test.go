@@ -19,7 +19,7 @@ const token = "let me in"
 // ask sends one request to the API of g.
 func ask(t *testing.T, g *gate.Gate, method, path, body string, change func(*http.Request)) (int, string) {
 	t.Helper()
-	s := httptest.NewServer(api.New(g, token))
+	s := httptest.NewServer(api.New(g, token, api.Options{Metrics: someMetrics}))
 	defer s.Close()
 	req, err := http.NewRequest(method, s.URL+path, strings.NewReader(body))
 	if err != nil {
@@ -87,7 +87,7 @@ func TestEmptyTokenAdmitsNobody(t *testing.T) {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("GET", "http://127.0.0.1/v1/sessions", nil)
 	r.Header.Set("Authorization", "Bearer ")
-	if api.New(nil, "").ServeHTTP(w, r); w.Code != http.StatusUnauthorized {
+	if api.New(nil, "", api.Options{}).ServeHTTP(w, r); w.Code != http.StatusUnauthorized {
 		t.Errorf("%d", w.Code)
 	}
 }

@@ -5,9 +5,13 @@
 //	GET  /v1/sessions                       the sessions known
 //	POST /v1/sessions/{session}/quarantine  stop a session: {"by","why"}
 //	POST /v1/sessions/{session}/release     let it call again: {"by"}
-//	GET  /healthz                           "ok"; needs no token
+//	POST /v1/kill                           stop all calls: {"by","why"}
+//	POST /v1/kill/lift                      let them pass again: {"by"}
+//	GET  /v1/kill                           {"killed", "by", "how", "why", "at"}
+//	GET  /metrics                           for Prometheus (package metrics)
+//	GET  /healthz                           "ok", or 503 and "degraded: …"; needs no token
 //
-// Every other request carries "Authorization: Bearer TOKEN"; the token stands in
+// Every other request, that for metrics unless they are open, carries "Authorization: Bearer TOKEN"; the token stands in
 // the state directory, out of the agent's reach. Bodies are JSON; a field that
 // is not known is an error, since a check that overlooks a field checks another
 // call. Errors are application/problem+json.
