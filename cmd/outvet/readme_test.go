@@ -54,7 +54,7 @@ func TestCommandsOfTheReadmeExist(t *testing.T) {
 
 func TestEveryCommandPrintsJSONOrSaysWhyNot(t *testing.T) {
 	text := map[string]string{
-		"outvet": "", "outvet log": "", "outvet policy": "", "outvet session": "", // hold commands
+		"outvet": "", "outvet log": "", "outvet policy": "", "outvet session": "", "outvet ca": "", // hold commands
 		"outvet serve":         "prints one line that scripts read",
 		"outvet man":           "writes pages",
 		"outvet policy schema": "is JSON", "outvet policy show": "is a policy", "outvet policy trust": "says one line",

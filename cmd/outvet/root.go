@@ -86,7 +86,7 @@ keeps a signed record that an outsider can verify.`,
 		return usage(err, "see "+c.CommandPath()+" --help")
 	})
 	root.AddCommand(serveCommand(), checkCommand(), whyCommand(), initCommand(), policyCommand(),
-		logCommand(), sessionCommand(), manCommand(), versionCommand())
+		logCommand(), sessionCommand(), killCommand(), healthCommand(), caCommand(), manCommand(), versionCommand())
 	return root
 }
 

@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,13 +16,15 @@ import (
 	"outvet/internal/gate"
 	"outvet/internal/listener/api"
 	"outvet/internal/listener/proxy"
+	"outvet/internal/metrics"
 	"outvet/internal/policy"
 	"outvet/internal/record"
 	"outvet/internal/session"
 )
 
-// drain is how long calls under way may take after SIGTERM.
-const drain = 10 * time.Second
+// severing is what is left to the answers that say that all calls are stopped,
+// until their connections are closed. Within a second nothing is open.
+const severing = 300 * time.Millisecond
 
 // bodies is the memory for bodies that are held whole, in bytes.
 const bodies = 512 << 20
@@ -37,6 +36,9 @@ type serving struct {
 	upstreamCA, connectTo  []string
 	identify               bool
 	upstreamProxy          string
+	logFlags
+	drain       time.Duration
+	metricsOpen bool
 }
 
 func serveCommand() *cobra.Command {
@@ -52,7 +54,17 @@ takes HTTP and SOCKS 5; a user name given to the proxy names the session.
 It prints one line "ready proxy=ADDRESS console=ADDRESS" when it serves. Clients
 must trust the certificate DIR/ca.pem. The policy is read again when its files
 change and on SIGHUP; a bad one keeps the old in force and says why. SIGTERM ends
-it after the calls under way.
+it after the calls under way, at most --drain later; a second SIGTERM at once.
+
+The file DIR/kill stops all calls for as long as it is there, and so do SIGUSR1
+and outvet kill; see outvet kill --help.
+
+The console address serves the check API, /healthz (needs no token) and /metrics
+(wants the token in DIR/token as a bearer token; --metrics-open for none).
+Sockets that a service manager passes under the names proxy and console (systemd:
+FileDescriptorName=) take the place of --listen and --console; while outvet is
+restarted, connections wait in them. Readiness and the watchdog are told to
+NOTIFY_SOCKET.
 
 Where outvet itself must go out through a proxy, it takes the one that its own
 environment names, as curl does (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY; http,
@@ -72,6 +84,9 @@ command line can be read by all.`,
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8088", "`ADDR` of the proxy; port 0 picks a free one")
 	f.BoolVar(&o.identify, "identify", false, "ask clients of the proxy that do not name their session to do so (407); git and Chromium name it only then")
 	f.StringVar(&o.console, "console", "127.0.0.1:7070", "`ADDR` of the check API; port 0 picks a free one")
+	f.DurationVar(&o.drain, "drain", 10*time.Second, "how long calls under way may take after SIGTERM")
+	f.BoolVar(&o.metricsOpen, "metrics-open", false, "serve /metrics to whoever can reach the console address")
+	o.logFlags.add(c)
 	f.StringArrayVar(&o.upstreamCA, "upstream-ca", nil, "`FILE` or directory with CA certificates to trust upstream, beside the system's; may be repeated")
 	f.StringArrayVar(&o.connectTo, "connect-to", nil, "`HOST:PORT:ADDR:PORT`: connect to ADDR:PORT for HOST:PORT, as curl does; may be repeated")
 	f.StringVar(&o.upstreamProxy, "upstream-proxy", "env", "`URL` of the proxy that leads out, none, or env for what the environment says")
@@ -81,20 +96,32 @@ command line can be read by all.`,
 
 // A house is the parts of a running outvet.
 type house struct {
-	state    state
-	log      *slog.Logger
-	record   *record.Log
-	sessions *session.Table
-	gate     *gate.Gate
-	upstream *forward.Forwarder
-	proxy    *proxy.Server
-	api      *http.Server
+	state     state
+	log       *slog.Logger
+	record    *record.Log
+	sessions  *session.Table
+	gate      *gate.Gate
+	upstream  *forward.Forwarder
+	proxy     *proxy.Server
+	api       *http.Server
+	signals   *signals
+	manager   manager
+	metrics   *metrics.Metrics
+	authority *ca.Authority
+	console   string // file with the address of the API
 }
 
 func (o *serving) run(c *cobra.Command) error {
 	ctx := c.Context()
-	h := &house{log: slog.New(slog.NewTextHandler(c.ErrOrStderr(), nil))}
+	h := &house{signals: catch()}
+	defer h.signals.stop()
 	var err error
+	if h.manager, err = findManager(os.Getpid()); err != nil {
+		return usage(err)
+	}
+	if h.log, err = o.logger(c.ErrOrStderr()); err != nil {
+		return err
+	}
 	if h.state, err = openState(o.state); err != nil {
 		return err
 	}
@@ -111,19 +138,21 @@ func (o *serving) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if err := h.build(o); err != nil {
+	if err := h.build(ctx, o); err != nil {
 		return err
 	}
 	defer h.close()
 	if err := h.install(p, key, src.name); err != nil {
 		return err
 	}
+	h.gate.Look() // before the first call
 	return h.serve(ctx, o, src, c)
 }
 
 // build opens what the house stands on: record, sessions, CA, upstream.
-func (h *house) build(o *serving) error {
+func (h *house) build(ctx context.Context, o *serving) error {
 	dir := string(h.state)
+	h.console = h.state.path("console")
 	up := forward.Options{}
 	for _, s := range o.connectTo {
 		to, err := forward.ParseConnectTo(s)
@@ -143,19 +172,20 @@ func (h *house) build(o *serving) error {
 		}
 		up.Roots = append(up.Roots, certs...)
 	}
-	authority, err := ca.Open(dir)
-	if err != nil {
+	if h.authority, err = ca.Open(dir); err != nil {
+		return err
+	}
+	// The log comes first: who has it open may still write to the rest.
+	if h.record, err = h.openRecord(ctx, o.drain); err != nil {
 		return err
 	}
 	if h.sessions, err = session.Open(h.state.sessions()); err != nil {
-		return err
-	}
-	if h.record, err = record.Open(dir, record.Options{}); err != nil {
-		return errors.Join(err, h.sessions.Close())
+		return errors.Join(err, h.record.Close())
 	}
 	h.gate = &gate.Gate{Sessions: h.sessions, Log: h.record, Memory: gate.NewMemory(bodies), Logger: h.log}
 	h.upstream = forward.New(up)
-	h.proxy = &proxy.Server{Gate: h.gate, Upstream: h.upstream, Authority: authority, Logger: h.log, Identify: o.identify}
+	h.proxy = &proxy.Server{Gate: h.gate, Upstream: h.upstream, Authority: h.authority, Logger: h.log, Identify: o.identify}
+	h.operate()
 	return nil
 }
 
@@ -174,57 +204,71 @@ func (h *house) install(p *policy.Policy, key []byte, name string) error {
 }
 
 func (h *house) serve(ctx context.Context, o *serving, src *source, c *cobra.Command) error {
-	in, err := net.Listen("tcp", o.listen)
+	ins, err := listen(h.manager.proxy, "--listen", o.listen)
 	if err != nil {
-		return usage(fmt.Errorf("--listen: %w", err))
+		return err
 	}
-	console, err := net.Listen("tcp", o.console)
+	consoles, err := listen(h.manager.console, "--console", o.console)
 	if err != nil {
-		in.Close()
-		return usage(fmt.Errorf("--console: %w", err))
+		closeAll(ins)
+		return err
 	}
-	h.proxy.Avoid(console.Addr())
-	if err := h.upstream.Avoid(in.Addr(), console.Addr()); err != nil {
-		return usage(errors.Join(err, in.Close(), console.Close()))
+	for _, l := range consoles {
+		h.proxy.Avoid(l.Addr())
+	}
+	if err := h.upstream.Avoid(addresses(ins, consoles)...); err != nil {
+		closeAll(ins)
+		closeAll(consoles)
+		return usage(err)
 	}
 	token, err := h.state.token()
 	if err != nil {
 		return err
 	}
-	h.api = &http.Server{Handler: api.New(h.gate, token), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(h.log.Handler(), slog.LevelWarn)}
-	if err := os.WriteFile(h.state.path("console"), []byte(console.Addr().String()+"\n"), 0o600); err != nil {
+	h.api = &http.Server{ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(h.log.Handler(), slog.LevelWarn),
+		Handler: api.New(h.gate, token, api.Options{Metrics: h.metrics.Handler(), MetricsOpen: o.metricsOpen})}
+	if err := os.WriteFile(h.console, []byte(consoles[0].Addr().String()+"\n"), 0o600); err != nil {
 		return err
 	}
-	defer os.Remove(h.state.path("console"))
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
-	failed := make(chan error, 2)
-	go func() { failed <- h.proxy.Serve(in) }()
-	go func() { failed <- h.api.Serve(console) }()
+	defer os.Remove(h.console)
+	failed := make(chan error, len(ins)+len(consoles))
+	for _, l := range ins {
+		go func() { failed <- h.proxy.Serve(l) }()
+	}
+	for _, l := range consoles {
+		go func() { failed <- h.api.Serve(l) }()
+	}
+	defer h.follow()()
 	watch, stop := context.WithCancel(ctx)
 	defer stop()
-	go src.watch(watch, hup, h)
-	fmt.Fprintf(c.OutOrStdout(), "ready proxy=%s console=%s\n", in.Addr(), console.Addr())
+	go src.watch(watch, h.signals.hup, h)
+	fmt.Fprintf(c.OutOrStdout(), "ready proxy=%s console=%s\n", ins[0].Addr(), consoles[0].Addr())
+	h.manager.tell("READY=1")
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
-		return h.drain()
+		return h.drain(o.drain)
 	}
 }
 
-// drain ends the listeners and waits for the calls under way.
-func (h *house) drain() error {
-	h.log.Info("draining", "at_most", drain)
-	ctx, cancel := context.WithTimeout(context.Background(), drain)
+// drain ends the listeners and waits for the calls under way, at most so long.
+func (h *house) drain(most time.Duration) error {
+	h.manager.tell("STOPPING=1")
+	os.Remove(h.console) // who starts now knows that we are about to end
+	h.log.Info("draining", "at_most", most)
+	ctx, cancel := context.WithTimeout(h.signals.hurry, most)
 	defer cancel()
 	err := errors.Join(h.proxy.Shutdown(ctx), h.api.Shutdown(ctx))
-	if errors.Is(err, context.DeadlineExceeded) {
-		h.log.Warn("calls under way were cut", "after", drain)
-		return nil
+	switch {
+	case h.signals.hurry.Err() != nil:
+		h.log.Warn("calls under way were cut at the second signal")
+	case errors.Is(err, context.DeadlineExceeded):
+		h.log.Warn("calls under way were cut", "after", most)
+	default:
+		return err
 	}
-	return err
+	return nil
 }
 
 func (h *house) close() {

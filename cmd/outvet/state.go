@@ -16,11 +16,12 @@ import (
 // A state is the directory where outvet keeps what the agent must not reach:
 //
 //	ca.pem             certificate of our CA, for clients
-//	keys/              ca.key, log.key, digest.key; 0600
+//	keys/              ca.key (and ca.next), log.key, digest.key; 0600
 //	token              of the check API; 0600
 //	log/               the record; see doc/record-format.md
 //	index/             search index, rebuilt from the log
 //	sessions.journal   quarantines
+//	kill               while it is there, no call passes; see internal/kill
 //	trusted            digests of workspace policies that the user trusts
 type state string
 

@@ -61,7 +61,7 @@ func TestAuthoritySaysWhatItIs(t *testing.T) {
 	if life := c.NotAfter.Sub(c.NotBefore); life > 5*365*24*time.Hour {
 		t.Errorf("valid for %v", life)
 	}
-	if !c.IsCA || !c.MaxPathLenZero || c.MaxPathLen != 0 || c.KeyUsage != x509.KeyUsageCertSign {
+	if !c.IsCA || c.MaxPathLenZero || c.MaxPathLen != 1 || c.KeyUsage != x509.KeyUsageCertSign {
 		t.Errorf("is CA %v, path length %d, usage %b", c.IsCA, c.MaxPathLen, c.KeyUsage)
 	}
 	if len(c.SubjectKeyId) == 0 || !bytes.Equal(c.SubjectKeyId, c.AuthorityKeyId) {
@@ -75,6 +75,18 @@ func TestMain(m *testing.M) {
 	dir := os.Getenv("CA_TEST_OPEN")
 	if dir == "" {
 		os.Exit(m.Run())
+	}
+	for os.Getenv("CA_TEST_ROTATE") != "" {
+		_, err := Rotate(dir, time.Hour)
+		if err == nil {
+			_, err = Finish(dir)
+		} else if strings.Contains(err.Error(), "under way") {
+			_, err = Finish(dir) // one that was broken off
+		}
+		if err != nil {
+			os.Stderr.WriteString(err.Error())
+			os.Exit(1)
+		}
 	}
 	a, err := Open(dir)
 	if err != nil {
@@ -156,7 +168,7 @@ func put(t *testing.T, path string, data []byte) {
 	}
 }
 
-func template() *x509.Certificate {
+func elsewhere() *x509.Certificate {
 	return &x509.Certificate{
 		Subject: pkix.Name{CommonName: "Example Corp Issuing CA"}, IsCA: true, BasicConstraintsValid: true,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign,
@@ -181,17 +193,17 @@ func TestBrokenAuthorityIsRefusedWithAdvice(t *testing.T) {
 			os.Remove(filepath.Join(dir, keyFile))
 		}, []string{"has no key", "put it back"}},
 		{"expired", func(t *testing.T, dir string) {
-			c := template()
+			c := elsewhere()
 			c.NotBefore, c.NotAfter = time.Now().Add(-48*time.Hour), time.Now().Add(-24*time.Hour)
 			write(t, dir, c, "PRIVATE KEY")
 		}, []string{"expired on " + time.Now().Add(-24*time.Hour).UTC().Format(time.DateOnly), "remove"}},
 		{"from the future", func(t *testing.T, dir string) {
-			c := template()
+			c := elsewhere()
 			c.NotBefore, c.NotAfter = time.Now().Add(24*time.Hour), time.Now().Add(48*time.Hour)
 			write(t, dir, c, "PRIVATE KEY")
 		}, []string{"clock"}},
 		{"a server's certificate", func(t *testing.T, dir string) {
-			c := template()
+			c := elsewhere()
 			c.IsCA, c.KeyUsage = false, x509.KeyUsageDigitalSignature
 			write(t, dir, c, "PRIVATE KEY")
 		}, []string{"may not sign"}},
@@ -242,7 +254,7 @@ func TestBrokenAuthorityIsRefusedWithAdvice(t *testing.T) {
 func TestAuthorityFromElsewhereIsUsedAsItIs(t *testing.T) {
 	for _, keyType := range []string{"PRIVATE KEY", "EC PRIVATE KEY"} {
 		dir := t.TempDir()
-		write(t, dir, template(), keyType)
+		write(t, dir, elsewhere(), keyType)
 		a := open(t, dir)
 		c, err := a.Leaf("api.example")
 		if err != nil {

@@ -20,11 +20,29 @@
 // authority, say) are used as they are if they fit each other. Further
 // certificates in ca.pem are sent along as the chain.
 //
+// # Rotation
+//
+//	DIR/keys/ca.next  0600  the successor: "finish: TIME", key, certificates
+//
+// Rotate makes a successor. During the overlap ca.pem holds the old and the new
+// certificate, and the old one signs: clients take the new one up in their own
+// time. At the end of the overlap, or by Finish, ca.next is renamed to ca.key, and
+// ca.pem holds the new one alone. The old authority has signed the successor, too,
+// and that certificate is sent along, so that a client that trusts only the old
+// one goes on working until that expires. (An authority made before rotation was
+// known, or elsewhere, with path length 0, cannot sign it: its clients must trust
+// the new one before the end of the overlap.)
+//
+// Every step is one file that appears or is replaced at once, so that a crash
+// between two leaves an authority that works; the next who opens the directory
+// completes what was begun. A running Authority follows by Watch. When it finds
+// the files broken or gone it goes on with what it has in memory.
+//
 // # The authority
 //
 // ECDSA P-256, name "outvet CA " and the first six hexadecimal digits of the
-// SHA-256 of its public key, five years less a day, path length 0, key usage
-// certificate signing, subject and authority key identifiers (RFC 5280 §4.2.1;
+// SHA-256 of its public key, five years less a day, path length 1 (a successor
+// and its leaves), key usage certificate signing, subject and authority key identifiers (RFC 5280 §4.2.1;
 // Python 3.13 refuses certificates without them).
 //
 // # Leaves

@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -13,6 +14,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
 )
 
 // readChain returns the certificates in the file, nil if there is no file.
@@ -33,11 +37,11 @@ func readChain(path string) ([]*x509.Certificate, error) {
 
 // openKey reads the authority's key and makes it if there is none. If made
 // reports that the certificate is there, the key must be there too.
-func openKey(dir string, made bool) (crypto.Signer, error) {
+func openKey(dir string, made bool) (*ring, error) {
 	path := filepath.Join(dir, keyFile)
-	key, err := readKey(path)
+	r, err := readRing(path)
 	if !errors.Is(err, fs.ErrNotExist) {
-		return key, err
+		return r, err
 	}
 	if cert := filepath.Join(dir, certFile); made {
 		return nil, fmt.Errorf("ca: the certificate %q has no key %q: put it back, or remove %q to have a new authority made; clients must then trust the new %s",
@@ -57,11 +61,22 @@ func openKey(dir string, made bool) (crypto.Signer, error) {
 	if err := create(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
 		return nil, err
 	}
-	return readKey(path) // another process's, if it was first
+	return readRing(path) // another process's, if it was first
 }
 
-// readKey reads a private key in PEM form: PKCS #8, SEC 1 or PKCS #1.
-func readKey(path string) (crypto.Signer, error) {
+// A ring is a private key with the certificates that stand behind it in its file:
+// none, or its own and further ones to send along.
+type ring struct {
+	key    crypto.Signer
+	certs  []*x509.Certificate
+	finish time.Time // of a successor: when it takes over
+}
+
+// finishWord begins the line before a successor's key.
+const finishWord = "finish: "
+
+// readRing reads a private key in PEM form: PKCS #8, SEC 1 or PKCS #1.
+func readRing(path string) (*ring, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("ca: the private key cannot be read: run as its owner, or give this user the right to read it: %w", err)
@@ -82,7 +97,21 @@ func readKey(path string) (crypto.Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ca: %q is no private key: put back the right file: %w", path, err)
 	}
-	return key, nil
+	r := &ring{key: key}
+	if bytes.Contains(data, []byte("BEGIN CERTIFICATE")) {
+		if r.certs, err = parseChain(data); err != nil {
+			return nil, fmt.Errorf("ca: %q holds a broken certificate: put back the right file: %w", path, err)
+		}
+		if !fits(r.certs[0], key) {
+			r.certs = nil // not ours to explain
+		}
+	}
+	if line, _, _ := strings.Cut(string(data), "\n"); strings.HasPrefix(line, finishWord) {
+		if r.finish, err = time.Parse(time.RFC3339, strings.TrimPrefix(line, finishWord)); err != nil {
+			return nil, fmt.Errorf("ca: %q: %w", path, err)
+		}
+	}
+	return r, nil
 }
 
 func parseKey(data []byte) (crypto.Signer, error) {
@@ -130,6 +159,46 @@ func create(path string, data []byte, mode fs.FileMode) error {
 		return fmt.Errorf("ca: making %q: %w", path, err)
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// replace puts a file with data at dir/name, all at once and on disk, in place of
+// the one that is there.
+func replace(dir, name string, data []byte, mode fs.FileMode) error {
+	path := filepath.Join(dir, name)
+	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
+	if err != nil {
+		return fmt.Errorf("ca: %w", err)
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err == nil {
+		err = errors.Join(owned(f.Name(), path), os.Rename(f.Name(), path))
+	}
+	if err != nil {
+		return fmt.Errorf("ca: replacing %q: %w", path, err)
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// sameOwner gives dir/name to who owns the key: root may rotate for another user.
+func sameOwner(dir, name string) error {
+	if err := owned(filepath.Join(dir, name), filepath.Join(dir, keyFile)); err != nil {
+		return fmt.Errorf("ca: %w", err)
+	}
+	return nil
+}
+
+// owned gives path to the owner of like, where root runs and they differ.
+func owned(path, like string) error {
+	info, err := os.Stat(like)
+	if err != nil || os.Geteuid() != 0 {
+		return nil
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 {
+		return os.Chown(path, int(st.Uid), int(st.Gid))
+	}
+	return nil
 }
 
 func syncDir(dir string) error {

@@ -2,6 +2,7 @@ package ca
 
 import (
 	"container/list"
+	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -30,11 +31,12 @@ func (a *Authority) Leaf(host string) (*tls.Certificate, error) {
 		return nil, fmt.Errorf("ca: %.80q is no host to make a certificate for", host)
 	}
 	now := time.Now().Round(0) // by the calendar: while a machine sleeps, certificates age
-	l := a.leaves.get(name, now)
+	i := a.now.Load()
+	l := i.leaves.get(name, now)
 	l.once.Do(func() {
-		l.cert, l.err = a.issue(name, now)
+		l.cert, l.err = i.issue(name, now, a.leafKey)
 		if l.err != nil {
-			a.leaves.drop(l)
+			i.leaves.drop(l)
 			return
 		}
 		l.issued(now)
@@ -42,10 +44,10 @@ func (a *Authority) Leaf(host string) (*tls.Certificate, error) {
 	return l.cert, l.err
 }
 
-func (a *Authority) issue(host string, now time.Time) (*tls.Certificate, error) {
-	if now.After(a.cert.NotAfter) {
+func (i *issuer) issue(host string, now time.Time, leafKey *ecdsa.PrivateKey) (*tls.Certificate, error) {
+	if now.After(i.cert.NotAfter) {
 		return nil, fmt.Errorf("ca: the authority %q expired on %s: restart to see what to do",
-			a.cert.Subject.CommonName, a.cert.NotAfter.Format(time.DateOnly))
+			i.cert.Subject.CommonName, i.cert.NotAfter.Format(time.DateOnly))
 	}
 	tmpl := &x509.Certificate{
 		NotBefore:             now.Add(-backdate),
@@ -54,11 +56,11 @@ func (a *Authority) issue(host string, now time.Time) (*tls.Certificate, error) 
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,
 	}
-	if tmpl.NotBefore.Before(a.cert.NotBefore) {
-		tmpl.NotBefore = a.cert.NotBefore
+	if tmpl.NotBefore.Before(i.cert.NotBefore) {
+		tmpl.NotBefore = i.cert.NotBefore
 	}
-	if tmpl.NotAfter.After(a.cert.NotAfter) {
-		tmpl.NotAfter = a.cert.NotAfter
+	if tmpl.NotAfter.After(i.cert.NotAfter) {
+		tmpl.NotAfter = i.cert.NotAfter
 	}
 	if ip, err := netip.ParseAddr(host); err == nil {
 		tmpl.IPAddresses = append(tmpl.IPAddresses, ip.Unmap().AsSlice())
@@ -68,7 +70,7 @@ func (a *Authority) issue(host string, now time.Time) (*tls.Certificate, error) 
 	if len(host) <= maxCN { // an old client may read it; the others read the names above
 		tmpl.Subject = pkix.Name{CommonName: host}
 	}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, a.cert, &a.leafKey.PublicKey, a.key)
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, i.cert, &leafKey.PublicKey, i.key)
 	if err != nil {
 		return nil, fmt.Errorf("ca: signing for %q: %w", host, err)
 	}
@@ -77,8 +79,8 @@ func (a *Authority) issue(host string, now time.Time) (*tls.Certificate, error) 
 		return nil, fmt.Errorf("ca: %w", err)
 	}
 	return &tls.Certificate{
-		Certificate: append([][]byte{der}, a.chain...),
-		PrivateKey:  a.leafKey,
+		Certificate: append([][]byte{der}, i.chain...),
+		PrivateKey:  leafKey,
 		Leaf:        leaf,
 	}, nil
 }
@@ -157,6 +159,24 @@ func (c *cache) get(host string, now time.Time) *leaf {
 		c.remove(c.order.Back())
 	}
 	return l
+}
+
+// adopt takes the leaves of an issuer that signs alike.
+func (c *cache) adopt(from *cache) {
+	from.mu.Lock()
+	defer from.mu.Unlock()
+	for e := from.order.Back(); e != nil; e = e.Prev() {
+		l := e.Value.(*leaf)
+		if l.until.IsZero() {
+			continue // being made
+		}
+		copy := &leaf{host: l.host, cert: l.cert, from: l.from, until: l.until, c: c}
+		copy.once.Do(func() {})
+		if c.byHost == nil {
+			c.byHost = map[string]*list.Element{}
+		}
+		c.byHost[l.host] = c.order.PushFront(copy)
+	}
 }
 
 // drop forgets l, so that the next call tries again.

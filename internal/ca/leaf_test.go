@@ -52,7 +52,7 @@ func TestWhatIsNoHostGetsNoLeaf(t *testing.T) {
 			t.Errorf("%q got %v", host, c.Leaf.DNSNames)
 		}
 	}
-	if n := a.leaves.order.Len(); n != 0 {
+	if n := a.now.Load().leaves.order.Len(); n != 0 {
 		t.Errorf("%d refused hosts are kept", n)
 	}
 }
@@ -83,13 +83,13 @@ func TestLeavesAreBoundedAndTheUnusedGoFirst(t *testing.T) {
 	a := open(t, t.TempDir())
 	now := time.Now()
 	for i := range leafLimit + 100 { // the cache alone: signing is slow
-		a.leaves.get(fmt.Sprintf("h%d.example", i), now)
-		a.leaves.get("h0.example", now)
+		a.now.Load().leaves.get(fmt.Sprintf("h%d.example", i), now)
+		a.now.Load().leaves.get("h0.example", now)
 	}
-	if n := a.leaves.order.Len(); n != leafLimit || len(a.leaves.byHost) != n {
-		t.Errorf("%d leaves, %d names", n, len(a.leaves.byHost))
+	if n := a.now.Load().leaves.order.Len(); n != leafLimit || len(a.now.Load().leaves.byHost) != n {
+		t.Errorf("%d leaves, %d names", n, len(a.now.Load().leaves.byHost))
 	}
-	if a.leaves.byHost["h0.example"] == nil || a.leaves.byHost["h1.example"] != nil {
+	if a.now.Load().leaves.byHost["h0.example"] == nil || a.now.Load().leaves.byHost["h1.example"] != nil {
 		t.Error("the wrong leaf went")
 	}
 }

@@ -155,7 +155,7 @@ func (s Switch) Pull(n Notice) error {
 	if err == nil || errors.Is(err, fs.ErrExist) {
 		return s.sync()
 	}
-	f, bare := os.OpenFile(s.path(), os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o600)
+	f, bare := os.OpenFile(s.path(), os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o644)
 	switch {
 	case bare == nil:
 		_, _ = f.WriteString(n.format()) // the name is what counts
@@ -173,7 +173,9 @@ func (s Switch) put(text string) error {
 	}
 	defer os.Remove(f.Name())
 	_, err = f.WriteString(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	// Whoever may look into the folder may read it: outvet and the person who
+	// pulls it need not be one user.
+	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	return os.Link(f.Name(), s.path())

@@ -39,7 +39,7 @@ func TestWhatPullsTheSwitchIsReadBack(t *testing.T) {
 	if got := pulled(t, s); *got != want {
 		t.Errorf("%+v, want %+v", *got, want)
 	}
-	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o644 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
 	if err := s.Pull(kill.Notice{By: "bob", Why: "later"}); err != nil || pulled(t, s).By != "ada" {
