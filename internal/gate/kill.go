@@ -82,6 +82,9 @@ func (g *Gate) Kill(n kill.Notice) error {
 func (g *Gate) stop(h halt) {
 	g.halt.now.Store(&h)
 	g.rejudge()
+	if g.Logger != nil {
+		g.Logger.Warn("all calls are stopped", "by", h.notice.By, "how", h.notice.How)
+	}
 	if g.Cut != nil {
 		go g.Cut()
 	}
@@ -93,8 +96,11 @@ func (g *Gate) tellKill(h halt) error {
 	if !h.told {
 		n := &h.notice
 		d := h.decision
-		err = g.record(&call.Record{Kind: call.Killed, Time: time.Now().UTC(), Durable: true, Decision: &d,
-			Note: fmt.Sprintf("all calls stopped by %s, with %s", n.By, n.How)})
+		note := fmt.Sprintf("all calls stopped by %s, with %s", n.By, n.How)
+		if n.Why != "" {
+			note += ": " + n.Why
+		}
+		err = g.record(&call.Record{Kind: call.Killed, Time: time.Now().UTC(), Durable: true, Decision: &d, Note: note})
 		if h.told = err == nil; h.told && g.Switch != nil && h.fault == nil {
 			g.Switch.See(true)
 		}
@@ -135,6 +141,9 @@ func (g *Gate) lifted(by, how string) error {
 		g.Switch.See(false)
 	}
 	g.halt.now.Store(nil)
+	if g.Logger != nil {
+		g.Logger.Warn("calls pass again", "by", by, "how", how)
+	}
 	return nil
 }
 

@@ -1,0 +1,142 @@
+package operate
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// slow returns an origin that answers when it is let, and says that a call came.
+func slow(t *testing.T) (o *origin, came chan struct{}, let chan struct{}) {
+	came, let = make(chan struct{}, 4), make(chan struct{})
+	o = newOrigin(t, func(w http.ResponseWriter, r *http.Request) {
+		came <- struct{}{}
+		select {
+		case <-let:
+		case <-r.Context().Done():
+		}
+	})
+	return o, came, let
+}
+
+func TestSecondSignalEndsAtOnceAndInOrder(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state")
+	o, came, _ := slow(t)
+	s := start{state: state, args: append(o.args(), "--drain", "1h")}.serve(t)
+	go get(client(t, s.proxy, state), "https://"+name+"/")
+	<-came
+	s.cmd.Process.Signal(syscall.SIGTERM)
+	eventually(t, "it drains", func() bool { return strings.Contains(s.errs.String(), "draining") })
+	select {
+	case <-s.ended:
+		t.Fatal("the first signal cut the call")
+	case <-time.After(300 * time.Millisecond):
+	}
+	s.signal(t, syscall.SIGTERM, 10*time.Second)
+	verified(t, state)
+}
+
+func TestDrainIsBounded(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state")
+	o, came, _ := slow(t)
+	s := start{state: state, args: append(o.args(), "--drain", "200ms")}.serve(t)
+	go get(client(t, s.proxy, state), "https://"+name+"/")
+	<-came
+	s.signal(t, syscall.SIGTERM, 10*time.Second)
+	if !strings.Contains(s.errs.String(), "were cut") {
+		t.Errorf("%s", s.errs)
+	}
+	verified(t, state)
+}
+
+func TestSuccessorWaitsForTheOneThatDrains(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state")
+	o, came, let := slow(t)
+	old := start{state: state, args: o.args()}.serve(t)
+	got := make(chan error, 1)
+	go func() {
+		_, err := get(client(t, old.proxy, state), "https://"+name+"/")
+		got <- err
+	}()
+	<-came
+	old.cmd.Process.Signal(syscall.SIGTERM)
+	eventually(t, "it drains", func() bool { return strings.Contains(old.errs.String(), "draining") })
+	next, wait := start{state: state, args: o.args()}.begin(t)
+	eventually(t, "the next waits", func() bool { return strings.Contains(next.errs.String(), "waiting until it has closed the log") })
+	close(let)
+	if err := <-got; err != nil {
+		t.Errorf("the call under way: %v", err)
+	}
+	old.wait(t, 10*time.Second)
+	if err := wait(); err != nil {
+		t.Fatalf("%v\n%s", err, next.errs)
+	}
+	if _, err := get(client(t, next.proxy, state), "https://"+name+"/"); err != nil {
+		t.Error(err)
+	}
+	next.signal(t, syscall.SIGTERM, 10*time.Second)
+	verified(t, state)
+}
+
+func TestSecondServerSaysAtOnceWhoServes(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state")
+	first := start{state: state}.serve(t)
+	second, wait := start{state: state}.begin(t)
+	if err := wait(); err != errEnded {
+		t.Fatal(err)
+	}
+	if text := second.errs.String(); !strings.Contains(text, "another outvet serves "+state) || !strings.Contains(text, first.console) || !strings.Contains(text, "--state") {
+		t.Errorf("%s", text)
+	}
+	if code := second.cmd.ProcessState.ExitCode(); code != 2 {
+		t.Errorf("exit code %d", code)
+	}
+	if out, code := outvet(t, "health", "--state", state); code != 0 {
+		t.Errorf("the first is disturbed: %s", out)
+	}
+}
+
+func TestWaitForAnotherIsBounded(t *testing.T) {
+	t.Parallel()
+	state := filepath.Join(t.TempDir(), "state")
+	if err := os.MkdirAll(filepath.Join(state, "log"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := os.OpenFile(filepath.Join(state, "log", "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	s, wait := start{state: state, args: []string{"--drain", "1ms"}}.begin(t)
+	if err := wait(); err != errEnded || !strings.Contains(s.errs.String(), "did not end within") {
+		t.Errorf("%v\n%s", err, s.errs)
+	}
+}
+
+func TestSignalWhileWaitingEndsIt(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state")
+	o, came, let := slow(t)
+	old := start{state: state, args: o.args()}.serve(t)
+	go get(client(t, old.proxy, state), "https://"+name+"/")
+	<-came
+	old.cmd.Process.Signal(syscall.SIGTERM)
+	eventually(t, "it drains", func() bool { return strings.Contains(old.errs.String(), "draining") })
+	next, _ := start{state: state}.begin(t)
+	eventually(t, "the next waits", func() bool { return strings.Contains(next.errs.String(), "waiting") })
+	next.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-next.ended:
+	case <-time.After(5 * time.Second):
+		t.Error("it waits on")
+	}
+	close(let)
+	old.wait(t, 10*time.Second)
+	verified(t, state)
+}
