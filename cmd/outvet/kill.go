@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +11,10 @@ import (
 
 	"outvet/internal/kill"
 )
+
+// killPatience is how long a running outvet has to answer until the file is put
+// there by ourselves.
+const killPatience = 3 * time.Second
 
 // killing is the command line of kill.
 type killing struct {
@@ -102,7 +107,9 @@ func (o *killing) ask(c *cobra.Command, s state) (switchState, error) {
 	case o.lift:
 		path, body["how"] = "/v1/kill/lift", "outvet kill --lift"
 	}
-	switch err := cl.do(c.Context(), method, path, body, &st); {
+	ctx, cancel := context.WithTimeout(c.Context(), killPatience)
+	defer cancel()
+	switch err := cl.do(ctx, method, path, body, &st); {
 	case errors.Is(err, errNoAnswer):
 		return switchState{}, nil
 	case err != nil:

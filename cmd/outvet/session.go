@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"net/url"
+	"os"
 	"os/user"
+	"strconv"
 	"text/tabwriter"
 	"time"
 
@@ -104,5 +106,5 @@ func me() string {
 	if u, err := user.Current(); err == nil {
 		return u.Username
 	}
-	return "unknown"
+	return "uid " + strconv.Itoa(os.Getuid()) // as in a container without accounts
 }

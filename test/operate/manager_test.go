@@ -83,7 +83,7 @@ func (m *manager) start(t *testing.T, state string, args ...string) start {
 }
 
 func TestRestartUnderLoadFailsNoConnection(t *testing.T) {
-	const restarts, clients = 3, 6
+	const restarts, clients = 4, 8
 	state := filepath.Join(t.TempDir(), "state")
 	m := newManager(t)
 	o := newOrigin(t, func(w http.ResponseWriter, r *http.Request) {
@@ -115,12 +115,12 @@ func TestRestartUnderLoadFailsNoConnection(t *testing.T) {
 	}
 	for range restarts {
 		before := done.Load()
-		eventually(t, "calls are made", func() bool { return done.Load() > before+10 })
+		eventually(t, "calls are made", func() bool { return done.Load() > before+60 })
 		s.signal(t, syscall.SIGTERM, 30*time.Second)
 		s = m.start(t, state, o.args()...).serve(t)
 	}
 	before := done.Load()
-	eventually(t, "calls are made at the end", func() bool { return done.Load() > before+10 })
+	eventually(t, "calls are made at the end", func() bool { return done.Load() > before+60 })
 	stop.Store(true)
 	wg.Wait()
 	t.Logf("%d calls, %d failed", done.Load(), failed.Load())
