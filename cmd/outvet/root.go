@@ -76,7 +76,10 @@ func newRoot() *cobra.Command {
 		Short: "Vet what AI agents send out",
 		Long: `outvet stands where every outbound call of an agent must pass. It answers each
 with allow, hold for a human, or block, may edit it on the way, tells why, and
-keeps a signed record that an outsider can verify.`,
+keeps a signed record that an outsider can verify.
+
+outvet completion SHELL --help says how to let your shell complete commands,
+flags, sessions and call IDs.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          noArgs,
@@ -87,6 +90,7 @@ keeps a signed record that an outsider can verify.`,
 	})
 	root.AddCommand(serveCommand(), checkCommand(), whyCommand(), initCommand(), policyCommand(),
 		logCommand(), sessionCommand(), killCommand(), healthCommand(), caCommand(), manCommand(), versionCommand())
+	complete(root)
 	return root
 }
 
