@@ -11,8 +11,7 @@ import (
 	"outvet/internal/kill"
 )
 
-// signals are those that serve acts on: SIGHUP reads policy and authority again,
-// SIGUSR1 pulls the kill switch, a second SIGTERM or interrupt ends at once what
+// signals are those that serve acts on: SIGHUP reads the policy again, SIGUSR1 pulls the kill switch, a second SIGTERM or interrupt ends at once what
 // the first lets drain, and a third ends the process.
 type signals struct {
 	hup, usr1 chan os.Signal

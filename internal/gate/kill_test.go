@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -275,5 +276,40 @@ func TestKillCostsAnAllowedCallNothing(t *testing.T) {
 	d := call.Decision{}
 	if n := testing.AllocsPerRun(1000, func() { s.refuse(&d) }); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestSwitchMovedFromAllSidesAtOnceEndsAsTheFileSays(t *testing.T) {
+	g, log, file := killable(t)
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			for range 30 {
+				switch i {
+				case 0:
+					g.Kill(odd)
+				case 1:
+					g.Lift("ada", "hand")
+				case 2:
+					g.Look()
+				default:
+					verdict(t, g)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	g.Look()
+	_, err := os.Stat(file)
+	if n, _ := g.Killed(); (n != nil) != (err == nil) {
+		t.Errorf("killed %v, file %v", n, err)
+	}
+	// The log tells one after the other.
+	was := call.Allow
+	for _, r := range log.of(call.Killed) {
+		if r.Decision.Verdict == was {
+			t.Fatalf("two of %s in a row", was)
+		}
+		was = r.Decision.Verdict
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -166,4 +167,32 @@ func FuzzContent(f *testing.F) {
 			t.Errorf("%+v became %+v", *n, *again)
 		}
 	})
+}
+
+// TestFullDiskDoesNotKeepTheSwitchFromBeingPulled needs a disk of its own.
+func TestFullDiskDoesNotKeepTheSwitchFromBeingPulled(t *testing.T) {
+	s, path := at(t)
+	if err := syscall.Mount("tmpfs", s.Dir, "tmpfs", 0, "size=4k"); err != nil {
+		t.Skipf("no disk to fill: %v", err)
+	}
+	defer syscall.Unmount(s.Dir, syscall.MNT_DETACH)
+	if err := os.WriteFile(filepath.Join(s.Dir, "full"), make([]byte, 4096), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(s.Dir, "more"), make([]byte, 1), 0o600); err == nil {
+		t.Fatal("the disk is not full")
+	}
+	if err := s.Pull(kill.Notice{By: "ada", Why: "odd"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Error(err)
+	}
+	pulled(t, s)
+	if left, _ := filepath.Glob(filepath.Join(s.Dir, ".kill-*")); left != nil {
+		t.Errorf("left behind: %v", left)
+	}
+	if err := s.Lift(); err != nil {
+		t.Error(err)
+	}
 }

@@ -27,6 +27,7 @@ func TestLogHoldsNoPayload(t *testing.T) {
 				c, _, _ := w.(http.Hijacker).Hijack()
 				fmt.Fprintf(c, "HTTP/1.1 200 OK\r\n%s\r\n\r\n", secret)
 				c.Close()
+				return
 			}
 			w.Header().Set("X-Secret", secret)
 			fmt.Fprint(w, secret)
