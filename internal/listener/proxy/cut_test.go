@@ -288,21 +288,31 @@ func TestKillCutsWhatIsIdle(t *testing.T) {
 	}
 }
 
-// A telling connection says when reading from it failed.
+// A telling connection says when it is over: reading failed, or whoever has it
+// read the farewell of TLS and closed it.
 type telling struct {
 	net.Conn
 	gone chan struct{}
 }
 
+func (c telling) over() {
+	select {
+	case c.gone <- struct{}{}:
+	default:
+	}
+}
+
 func (c telling) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if err != nil {
-		select {
-		case c.gone <- struct{}{}:
-		default:
-		}
+		c.over()
 	}
 	return n, err
+}
+
+func (c telling) Close() error {
+	c.over()
+	return c.Conn.Close()
 }
 
 func TestWhoCallsAfterAKillReadsWhy(t *testing.T) {
