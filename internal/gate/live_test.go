@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -101,5 +102,23 @@ func TestClosedCallsAreForgotten(t *testing.T) {
 	}
 	if n := len(g.open.list()); n != 0 {
 		t.Errorf("%d calls are remembered", n)
+	}
+}
+
+func TestReasonOfTheEndHoldsNoSecret(t *testing.T) {
+	g, log := newGate(t, rulesText, inspectors(t))
+	for _, reason := range []string{"the request is for ok.example, its field Host for " + token, "the client went away"} {
+		ctx, gone := context.WithCancel(t.Context())
+		c, m := request(t, "GET", "https://ok.example/", nil, 0)
+		p := g.Open(ctx, c, m)
+		gone()
+		p.Close(call.Outcome{Error: reason})
+	}
+	rs := log.of(call.Closed)
+	if strings.Contains(rs[0].Outcome.Error, token) || !strings.Contains(rs[0].Outcome.Error, "secret/") {
+		t.Errorf("recorded: %q", rs[0].Outcome.Error)
+	}
+	if rs[1].Outcome.Error != "the client went away" {
+		t.Errorf("recorded: %q", rs[1].Outcome.Error)
 	}
 }

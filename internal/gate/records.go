@@ -36,6 +36,7 @@ func (p *Passage) decidedRecord() *call.Record {
 // closed returns the closed record. The decision is in it only when it changed
 // under way.
 func (p *Passage) closed(o call.Outcome) *call.Record {
+	p.inspectEnd(&o)
 	r := &call.Record{
 		Kind: call.Closed, ID: p.c.ID, Time: time.Now().UTC(), Took: time.Since(p.start),
 		Session: p.shown.caller.Session, Outcome: &o,

@@ -15,7 +15,8 @@ type Error struct {
 	Saw    string // what was seen there, for the other side; "" if that says nothing
 }
 
-func (e *Error) Error() string { return "http1: " + e.Say() }
+// Error quotes nothing: errors go into logs and records.
+func (e *Error) Error() string { return "http1: " + e.Why }
 
 // Say returns what is wrong for the one who wrote the message: it quotes it.
 func (e *Error) Say() string {

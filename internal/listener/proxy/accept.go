@@ -22,20 +22,21 @@ func (s *Server) Serve(l net.Listener) error {
 		l.Close()
 		return nil
 	}
+	defer s.accepting.Done()
 	for {
 		select {
 		case s.slots <- struct{}{}:
-		case <-s.ending:
+		case <-s.deaf:
 			return nil
 		}
 		c, err := l.Accept()
 		if err == nil {
-			go s.greet(c)
+			go s.greet(c, s.arrive())
 			continue
 		}
 		<-s.slots
 		select {
-		case <-s.ending:
+		case <-s.deaf:
 			return nil
 		default:
 		}
@@ -45,7 +46,7 @@ func (s *Server) Serve(l net.Listener) error {
 		s.log.Error("accept a connection", "err", err) // no descriptors, no memory: it may get better
 		select {
 		case <-time.After(acceptWait):
-		case <-s.ending:
+		case <-s.deaf:
 			return nil
 		}
 	}
@@ -55,10 +56,11 @@ func (s *Server) Serve(l net.Listener) error {
 func (s *Server) listen(l net.Listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing {
+	if s.isDeaf() {
 		return false
 	}
 	s.listeners = append(s.listeners, l)
+	s.accepting.Add(1)
 	if a, ok := l.Addr().(*net.TCPAddr); ok {
 		s.own = append(s.own, a.AddrPort())
 	}
@@ -67,8 +69,9 @@ func (s *Server) listen(l net.Listener) bool {
 
 // greet serves a connection from its first byte to its end, or until it is
 // HTTP/2, which others serve. It gives the slot of the connection back.
-func (s *Server) greet(nc net.Conn) {
-	t := s.serveFront(nc)
+func (s *Server) greet(nc net.Conn, a *arrival) {
+	defer a.begun()
+	t := s.serveFront(nc, a)
 	if t == nil {
 		<-s.slots
 		return
@@ -78,8 +81,9 @@ func (s *Server) greet(nc net.Conn) {
 
 // serveFront serves a connection to the proxy itself and returns the tunnel that
 // it became, if it did.
-func (s *Server) serveFront(nc net.Conn) *tunnel {
+func (s *Server) serveFront(nc net.Conn, a *arrival) *tunnel {
 	c := s.newConn(context.Background(), nc, nil)
+	c.arrival = a
 	c.serve()
 	return c.tunnel
 }

@@ -31,17 +31,18 @@ const (
 // itself, or inside a tunnel. One goroutine serves it.
 type conn struct {
 	net.Conn
-	s      *Server
-	t      *tunnel // it comes through; nil to the proxy itself
-	tunnel *tunnel // it became
-	r      http1.Reader
-	ctx    context.Context
-	cancel context.CancelFunc // the client is gone
-	peer   string
-	idle   atomic.Bool // between requests
-	begun  bool        // a request came
-	taken  bool        // over by somebody else
-	until  time.Time   // of the write deadline
+	s       *Server
+	t       *tunnel // it comes through; nil to the proxy itself
+	tunnel  *tunnel // it became
+	r       http1.Reader
+	ctx     context.Context
+	cancel  context.CancelFunc // the client is gone
+	peer    string
+	idle    atomic.Bool // between requests
+	begun   bool        // a request came
+	arrival *arrival    // nil within a tunnel
+	taken   bool        // over by somebody else
+	until   time.Time   // of the write deadline
 
 	watch watch
 }
@@ -78,7 +79,9 @@ func (c *conn) next() bool {
 	}
 	c.idle.Store(false)
 	if c.t == nil && !c.begun && speaksSOCKS(c.r.Ahead()) {
-		c.tunnel = c.s.socks(c.takeOver())
+		if c.tunnel = c.s.socks(c.takeOver()); c.tunnel != nil {
+			c.tunnel.arrival = c.arrival
+		}
 		return false
 	}
 	c.begun = true

@@ -32,6 +32,7 @@ func (t *tunnel) pass() bool {
 		return false
 	}
 	t.idle.Store(false)
+	t.arrival.begun()
 	t.calls.Add(1)
 	p := t.s.Gate.Open(t.ctx, c, m)
 	if h.Encrypted {

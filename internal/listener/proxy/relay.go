@@ -21,6 +21,7 @@ import (
 // inspection. relay then returns that.
 func (t *tunnel) relay(silent bool) kind {
 	t.idle.Store(false)
+	t.arrival.begun()
 	t.calls.Add(1)
 	m := &payload.Message{Host: t.host, Body: t, Length: -1, Endless: true}
 	c := t.call("tcp", "connect")

@@ -59,6 +59,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, t *tunnel) {
 		panic(http.ErrAbortHandler)
 	}
 	defer s.leave(nil)
+	begun(w, t)
 	x := &exchange{s: s, w: w, r: r, t: t}
 	defer x.end()
 	if p := x.describe(); p != nil {

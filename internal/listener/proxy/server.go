@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"outvet/call"
@@ -56,7 +57,9 @@ type Server struct {
 	inside  *http.Server  // HTTP/2 within tunnels
 	tunnels *queue        // of those, to inside
 	slots   chan struct{} // one taken for each connection
-	ending  chan struct{} // closed by Shutdown
+	deaf    chan struct{} // closed by Shutdown: nobody is accepted any more
+	ending  chan struct{} // closed by Shutdown a little later
+	fresh   atomic.Int64  // arrivals in which nothing has begun yet
 	tls     *tls.Config
 	log     *slog.Logger
 	buffers sync.Pool // of *[]byte, bufferSize
@@ -69,6 +72,7 @@ type Server struct {
 	// mu guards what Serve and tunnels add and Shutdown takes.
 	mu        sync.Mutex
 	listeners []net.Listener
+	accepting sync.WaitGroup // calls of Serve
 	own       []netip.AddrPort
 	conns     map[*conn]struct{} // that speak HTTP/1.1
 	live      map[*tunnel]struct{}
@@ -99,7 +103,7 @@ func (s *Server) setUp() {
 			*d.set = d.def
 		}
 	}
-	s.slots, s.ending = make(chan struct{}, s.MaxConns), make(chan struct{})
+	s.slots, s.ending, s.deaf = make(chan struct{}, s.MaxConns), make(chan struct{}), make(chan struct{})
 	s.conns = map[*conn]struct{}{}
 	s.live = map[*tunnel]struct{}{}
 	s.talks = map[*talk]struct{}{}
@@ -131,13 +135,11 @@ func (s *Server) setUp() {
 // Every call has its closed record when it returns.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.start.Do(s.setUp)
+	s.hearOut(ctx)
 	s.mu.Lock()
 	was := s.closing
 	if s.closing = true; !was {
 		close(s.ending)
-	}
-	for _, l := range s.listeners {
-		l.Close()
 	}
 	for c := range s.conns {
 		if c.idle.Load() {

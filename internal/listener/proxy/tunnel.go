@@ -31,15 +31,16 @@ type tunnel struct {
 	alerted bool   // the client was told by an alert why it goes no further
 	veiled  bool   // the client offered to encrypt its hello (ECH)
 
-	ctx    context.Context
-	cancel context.CancelFunc
-	calls  atomic.Int64 // recorded in it
-	idle   atomic.Bool  // waiting to learn what it is for
-	ready  bool         // TLS stands
-	h2     bool         // it carries HTTP/2
-	asked  atomic.Bool  // something came on it that should be a request, or HTTP/2
-	fault  string       // why nothing in it became a call; written before Close
-	once   sync.Once
+	ctx     context.Context
+	cancel  context.CancelFunc
+	calls   atomic.Int64 // recorded in it
+	idle    atomic.Bool  // waiting to learn what it is for
+	ready   bool         // TLS stands
+	h2      bool         // it carries HTTP/2
+	asked   atomic.Bool  // something came on it that should be a request, or HTTP/2
+	arrival *arrival
+	fault   string // why nothing in it became a call; written before Close
+	once    sync.Once
 }
 
 type tunnelKey struct{}
@@ -72,6 +73,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	if t == nil {
 		return
 	}
+	t.arrival = c.arrival
 	c.tunnel = t // which is served when this request is over
 	if _, err := nc.Write([]byte("HTTP/1.1 200 Connection established\r\n\r\n")); err != nil {
 		t.fault = "the client went away"
@@ -117,6 +119,11 @@ func (t *tunnel) serve() {
 	k := t.sniff(time.Now().Add(t.s.Peek), never)
 	if k == kindSilent && t.s.Gate.Foresee(*t.call("tcp", "connect")) != call.Allow {
 		k = t.sniff(time.Now().Add(helloTime), never) // it is slow, or means what is not allowed
+	}
+	if k == kindSilent && t.s.isDeaf() {
+		t.fault = "the proxy was shut down"
+		t.Close()
+		return
 	}
 	if k == kindRaw || k == kindSilent {
 		k = t.relay(k == kindSilent)
