@@ -103,6 +103,7 @@ func TestRestartUnderLoadFailsNoConnection(t *testing.T) {
 		if i%3 == 0 {
 			url = "http://" + name + "/"
 		}
+		c.Transport.(*http.Transport).ForceAttemptHTTP2 = i%3 == 1
 		wg.Go(func() {
 			for !stop.Load() {
 				if got, err := get(c, url); err != nil || got != "origin" {

@@ -70,9 +70,9 @@ func (s *Server) listen(l net.Listener) bool {
 // greet serves a connection from its first byte to its end, or until it is
 // HTTP/2, which others serve. It gives the slot of the connection back.
 func (s *Server) greet(nc net.Conn, a *arrival) {
-	defer a.begun()
 	t := s.serveFront(nc, a)
 	if t == nil {
+		a.begun()
 		<-s.slots
 		return
 	}

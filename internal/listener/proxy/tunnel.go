@@ -273,6 +273,7 @@ func (t *tunnel) Close() error {
 	err := t.Conn.Close()
 	t.once.Do(func() {
 		t.cancel()
+		t.arrival.begun()
 		if t.calls.Load() == 0 && !t.spare() {
 			t.s.recordUnused(t)
 		}
