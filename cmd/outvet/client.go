@@ -9,7 +9,9 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -22,7 +24,7 @@ type client struct {
 // running returns a client of the outvet that serves s.
 func running(s state) (*client, error) {
 	addr, err := os.ReadFile(s.path("console"))
-	if err != nil {
+	if err != nil || !s.served() {
 		return nil, usage(fmt.Errorf("no outvet serves %s", s), "start it with outvet serve --state "+string(s))
 	}
 	token, err := s.token()
@@ -30,6 +32,18 @@ func running(s state) (*client, error) {
 		return nil, err
 	}
 	return &client{"http://" + strings.TrimSpace(string(addr)), token}, nil
+}
+
+// served reports whether a process has the log open for writing. The address that
+// one left behind when it crashed may be somebody else's by now, who must not get
+// the token.
+func (s state) served() bool {
+	f, err := os.Open(s.path(filepath.Join("log", "lock")))
+	if err != nil {
+		return false
+	}
+	defer f.Close() // which ends the lock, too
+	return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
 }
 
 // errNoAnswer is the error of a client that reaches nobody.

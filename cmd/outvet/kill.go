@@ -80,9 +80,13 @@ func (o *killing) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if !st.Running {
-		if st, err = o.byFile(kill.Switch{Dir: string(s)}); err != nil {
+	if sw := (kill.Switch{Dir: string(s)}); !st.Running {
+		if st, err = o.byFile(sw); err != nil {
 			return err
+		}
+	} else if !o.lift && !o.show {
+		if err := sw.Pull(o.notice()); err != nil { // there already, unless the disk failed meanwhile
+			st.Warning = err.Error()
 		}
 	}
 	if o.js {
@@ -128,7 +132,7 @@ func (o *killing) byFile(sw kill.Switch) (switchState, error) {
 	case o.lift:
 		err = sw.Lift()
 	default:
-		err = sw.Pull(kill.Notice{By: me(), How: "outvet kill", Why: o.reason, At: time.Now().UTC()})
+		err = sw.Pull(o.notice())
 	}
 	if err != nil {
 		return switchState{}, err
@@ -139,6 +143,10 @@ func (o *killing) byFile(sw kill.Switch) (switchState, error) {
 		st.Fault = err.Error()
 	}
 	return st, nil
+}
+
+func (o *killing) notice() kill.Notice {
+	return kill.Notice{By: me(), How: "outvet kill", Why: o.reason, At: time.Now().UTC()}
 }
 
 func (o *killing) say(c *cobra.Command, s state, st switchState) {

@@ -61,16 +61,20 @@ func (h *house) follow() (stop func()) {
 // ending is what a process that drains may take beyond its --drain.
 const ending = 10 * time.Second
 
+// glance is how long a command that looks who serves may hold the lock.
+const glance = 200 * time.Millisecond
+
 // openRecord opens the log. It has one writer: where another outvet is about to
 // end, this one waits for it, and where it is not, it says so at once.
 func (h *house) openRecord(ctx context.Context, drain time.Duration) (*record.Log, error) {
 	most, said := drain+ending, false
-	for end := time.Now().Add(most); ; {
+	begin := time.Now()
+	for end := begin.Add(most); ; {
 		l, err := record.Open(string(h.state), record.Options{})
 		if !errors.Is(err, record.ErrLocked) {
 			return l, err
 		}
-		if addr, err := os.ReadFile(h.console); err == nil {
+		if addr, err := os.ReadFile(h.console); err == nil && time.Since(begin) > glance {
 			return nil, usage(fmt.Errorf("another outvet serves %s, with its console at %s", h.state, strings.TrimSpace(string(addr))),
 				"end it first, or give this one a state directory of its own with --state DIR")
 		}
@@ -78,7 +82,7 @@ func (h *house) openRecord(ctx context.Context, drain time.Duration) (*record.Lo
 			return nil, usage(fmt.Errorf("another outvet has the log of %s open and did not end within %s", h.state, most),
 				"wait until it has ended, or end it")
 		}
-		if !said {
+		if !said && time.Since(begin) > glance {
 			h.log.Info("another outvet is ending; waiting until it has closed the log", "at_most", most)
 			said = true
 		}

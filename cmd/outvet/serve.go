@@ -225,7 +225,7 @@ func (h *house) serve(ctx context.Context, o *serving, src *source, c *cobra.Com
 	if err != nil {
 		return err
 	}
-	h.api = &http.Server{ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(h.log.Handler(), slog.LevelWarn),
+	h.api = &http.Server{ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, ErrorLog: slog.NewLogLogger(h.log.Handler(), slog.LevelWarn),
 		Handler: api.New(h.gate, token, api.Options{Metrics: h.metrics.Handler(), MetricsOpen: o.metricsOpen})}
 	if err := os.WriteFile(h.console, []byte(consoles[0].Addr().String()+"\n"), 0o600); err != nil {
 		return err

@@ -3,6 +3,7 @@ package operate
 import (
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -109,5 +110,35 @@ func TestSwitchWorksWhenNoDescriptorIsLeft(t *testing.T) {
 		}
 	case <-time.After(2 * time.Second):
 		t.Error("the download goes on")
+	}
+}
+
+// TestAddressLeftByACrashGetsNoToken stands in for an agent that listens where
+// outvet did, says yes to all, and waits for the token.
+func TestAddressLeftByACrashGetsNoToken(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state")
+	s := start{state: state}.serve(t)
+	s.cmd.Process.Kill()
+	<-s.ended
+	l, err := net.Listen("tcp", s.console)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer l.Close()
+	asked := make(chan string, 8)
+	go http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.Header.Get("Authorization")
+		io.WriteString(w, `{"killed":true,"by":"you"}`)
+	}))
+	for _, args := range [][]string{{"session", "list"}, {"health"}, {"kill"}} {
+		outvet(t, append(args, "--state", state)...)
+	}
+	select {
+	case a := <-asked:
+		t.Errorf("asked with %q", a)
+	default:
+	}
+	if _, err := os.Stat(filepath.Join(state, "kill")); err != nil {
+		t.Errorf("the kill counts nowhere: %v", err)
 	}
 }
