@@ -77,6 +77,9 @@ func (s *Server) greet(nc net.Conn, a *arrival) {
 		return
 	}
 	t.serve()
+	if !t.h2 { // which begins, or is closed, elsewhere
+		a.begun()
+	}
 }
 
 // serveFront serves a connection to the proxy itself and returns the tunnel that
