@@ -223,6 +223,74 @@ func TestRawConnectionsAndWebSocketsAreCutWithinASecond(t *testing.T) {
 	}
 }
 
+func TestTLSThatPassesUnreadIsCutWithinASecond(t *testing.T) {
+	for _, c := range causes {
+		for _, unread := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, client reads %t", c.name, !unread), func(t *testing.T) {
+				t.Parallel()
+				s := &sea{over: make(chan struct{}, 4), up: make(chan struct{}, 4)}
+				r := newRig(t, s.serve, nil, pinned)
+				r.gate.Cut = func() { r.server.Sever(300 * time.Millisecond) }
+				client := r.client(false)
+				client.Transport.(*http.Transport).TLSClientConfig.RootCAs = r.theirs()
+				resp, err := client.Get("https://" + host + "/flood")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer resp.Body.Close()
+				<-s.up
+				time.Sleep(50 * time.Millisecond)
+				ended := make(chan error, 1)
+				go func() {
+					if unread {
+						time.Sleep(cutTime / 2)
+					}
+					_, err := io.Copy(io.Discard, resp.Body)
+					ended <- err
+				}()
+				c.act(t, r)
+				r.cut(t, c.rule, s.over, ended)
+			})
+		}
+	}
+}
+
+func TestRawConnectionOverSOCKSIsCutWithinASecond(t *testing.T) {
+	for _, c := range causes {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			over := make(chan struct{}, 1)
+			r := rawRig(t, allow, func(c net.Conn) {
+				io.Copy(c, c)
+				over <- struct{}{}
+			})
+			r.gate.Cut = func() { r.server.Sever(300 * time.Millisecond) }
+			conn, err := net.Dial("tcp", r.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			conn.SetDeadline(time.Now().Add(20 * time.Second))
+			io.WriteString(conn, "\x05\x01\x00\x05\x01\x00\x03\x0braw.example\x00\x07")
+			b := make([]byte, 64)
+			if _, err := io.ReadFull(conn, b[:12]); err != nil { // both answers
+				t.Fatal(err)
+			}
+			io.WriteString(conn, "\x00\x01binary")
+			if n, err := conn.Read(b); err != nil || string(b[:n]) != "\x00\x01binary" {
+				t.Fatalf("%q %v", b[:n], err)
+			}
+			ended := make(chan error, 1)
+			go func() {
+				_, err := conn.Read(b)
+				ended <- err
+			}()
+			c.act(t, r)
+			r.cut(t, c.rule, over, ended)
+		})
+	}
+}
+
 // talking returns a rig with one WebSocket open, on which the server said hello
 // and then more.
 func talking(t *testing.T, secure bool, more []byte) (*rig, chan struct{}, chan error) {
