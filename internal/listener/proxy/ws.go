@@ -18,7 +18,8 @@ import (
 )
 
 const (
-	byeTime  = 800 * time.Millisecond // for a farewell to be taken: a call that may not go on is over within a second
+	byeTime  = 2 * time.Second        // for a farewell to be taken
+	cutTime  = 800 * time.Millisecond // the same where the call may not go on: within a second it is over
 	endTime  = 10 * time.Second       // for one side to end after the other has
 	wsBody   = 8 << 20                // bytes of a message, unless the gate has a limit
 	wsRatio  = 200                    // of a compressed one, likewise
@@ -90,7 +91,7 @@ func (w *talk) goAway() {
 // hasten ends the talk soon, also if the server takes nothing.
 func (w *talk) hasten() {
 	w.interrupt()
-	time.AfterFunc(byeTime, func() { w.up.Close() })
+	time.AfterFunc(cutTime, func() { w.up.Close() })
 }
 
 // interrupt ends the reading of the client.
