@@ -50,6 +50,8 @@ func (s *Server) outer(w http.ResponseWriter, r *http.Request) {
 
 // inner serves what comes through a tunnel.
 func (s *Server) inner(w http.ResponseWriter, r *http.Request) {
+	w = s.overH2(w, r)
+	defer ended(w)
 	s.serve(w, r, r.Context().Value(tunnelKey{}).(*tunnel))
 }
 
@@ -103,10 +105,10 @@ func (x *exchange) describe() *answer.Problem {
 			u.Host = hostPort(x.t.host, x.t.port)
 		}
 	}
-	if r.Method == http.MethodConnect || u.Scheme != "http" && u.Scheme != "https" {
+	if r.Method == http.MethodConnect && r.Header[protocolField] == nil || u.Scheme != "http" && u.Scheme != "https" {
 		return malformed("the proxy carries http and https requests and CONNECT to it, not " + r.Method + " of " + u.Scheme)
 	}
-	x.ws = upgrades(r)
+	x.ws = x.asks()
 	has := x.body.take(r, &x.s.beginnings)   // it needs to see Expect
 	if strings.Contains(r.RequestURI, "#") { // servers differ in what they take for the path
 		return malformed("a request target has no fragment")
@@ -161,6 +163,9 @@ func (x *exchange) misled() (p *answer.Problem, why string) {
 	case d.Host != x.t.host || d.Port != x.t.port:
 		return misdirected("the request is for " + hostPort(d.Host, d.Port) + ", its tunnel for " + hostPort(x.t.host, x.t.port)),
 			"the request is for another host or port than its tunnel"
+	}
+	if p := x.unknownProtocol(); p != nil {
+		return p
 	}
 	if x.s.loops(d) {
 		const why = "the request leads back to the proxy itself"

@@ -1,0 +1,138 @@
+package proxy
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"net/http"
+	"sync"
+	"time"
+
+	"outvet/internal/xconnect"
+)
+
+// Bounds of HTTP/2 with a client. What a connection may hold of what was not
+// read yet is h2Conn; a stream that nobody reads holds h2Stream of it, so that
+// sixteen of them do not stall the others.
+const (
+	h2Streams = 250      // at a time
+	h2Frame   = 16 << 10 // bytes; a connection keeps room for its longest
+	h2Stream  = 128 << 10
+	h2Conn    = 16 * h2Stream
+)
+
+// extendedConnect says that clients are offered WebSockets over HTTP/2.
+var extendedConnect = xconnect.Settle()
+
+// h2Bounds returns the bounds for the library.
+func (s *Server) h2Bounds() *http.HTTP2Config {
+	return &http.HTTP2Config{
+		MaxConcurrentStreams:          h2Streams,
+		MaxReadFrameSize:              h2Frame,
+		MaxReceiveBufferPerStream:     h2Stream,
+		MaxReceiveBufferPerConnection: h2Conn,
+		WriteByteTimeout:              s.StallTime,
+	}
+}
+
+// protocolField is where the library puts :protocol (RFC 8441 §4). No client can
+// send a field of that name.
+const protocolField = ":protocol"
+
+// overH2 fits a request of HTTP/2 to what the proxy does with those of HTTP/1.1.
+// What asks for a WebSocket becomes the GET that it stands for (RFC 8441 §5): the
+// same rules hold for both, and both ask the server alike.
+func (s *Server) overH2(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
+	if r.ProtoMajor != 2 {
+		return w
+	}
+	f := &flow{ResponseWriter: w, stall: s.StallTime}
+	if r.Method != http.MethodConnect || r.Header.Get(protocolField) != "websocket" {
+		return f
+	}
+	delete(r.Header, protocolField)
+	key := make([]byte, 16)
+	rand.Read(key) // does not fail
+	r.Header["Sec-Websocket-Key"] = []string{base64.StdEncoding.EncodeToString(key)}
+	c := &socket{flow: f, r: r.Body}
+	r.Method, r.Body, r.ContentLength = http.MethodGet, http.NoBody, 0
+	return c
+}
+
+// A flow writes to a stream whose client may not read. Its stream is reset when
+// nothing was taken for too long: what is held for it is memory, and a call that
+// is never over.
+type flow struct {
+	http.ResponseWriter
+	stall time.Duration
+
+	// mu lets who is late find the stream gone. It is not held while writing.
+	mu    sync.Mutex
+	timer *time.Timer
+	over  bool // the stream is the library's again
+}
+
+// Unwrap is for http.ResponseController.
+func (f *flow) Unwrap() http.ResponseWriter { return f.ResponseWriter }
+
+// Write implements io.Writer.
+func (f *flow) Write(b []byte) (int, error) {
+	f.wait()
+	defer f.timer.Stop()
+	return f.ResponseWriter.Write(b)
+}
+
+// Flush implements http.Flusher.
+func (f *flow) Flush() {
+	f.wait()
+	defer f.timer.Stop()
+	f.ResponseWriter.(http.Flusher).Flush()
+}
+
+func (f *flow) wait() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.timer == nil {
+		f.timer = time.AfterFunc(f.stall, f.late)
+		return
+	}
+	f.timer.Reset(f.stall)
+}
+
+func (f *flow) late() { f.SetWriteDeadline(time.Unix(1, 0)) }
+
+// SetReadDeadline bounds the reading of the request's body. Once it is over
+// nothing more is read.
+func (f *flow) SetReadDeadline(t time.Time) error {
+	return f.hold(func(c *http.ResponseController) error { return c.SetReadDeadline(t) })
+}
+
+// SetWriteDeadline bounds the writing. Once it is over the stream is reset.
+func (f *flow) SetWriteDeadline(t time.Time) error {
+	return f.hold(func(c *http.ResponseController) error { return c.SetWriteDeadline(t) })
+}
+
+func (f *flow) hold(do func(*http.ResponseController) error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.over {
+		return nil
+	}
+	return do(http.NewResponseController(f.ResponseWriter))
+}
+
+// end gives the stream back. After it the library may use it for another.
+func (f *flow) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.over = true
+	if f.timer != nil {
+		f.timer.Stop()
+	}
+}
+
+// ended ends w if it is a stream.
+func ended(w http.ResponseWriter) {
+	if f, ok := w.(interface{ end() }); ok {
+		f.end()
+	}
+}
