@@ -23,7 +23,7 @@ import (
 // knownFailures are what h2spec finds fault with in net/http's HTTP/2, and why
 // we leave it so.
 var knownFailures = map[string]string{
-	`http2/8.1.2.2: Sends a HEADERS frame that contains the connection-specific header field`:                    "it is answered by 400, which RFC 9113 §8.1.1 allows, and not sent on",
+	`http2/8.1.2.2: Sends a HEADERS frame that contains the connection-specific header field`:                     "it is answered by 400, which RFC 9113 §8.1.1 allows, and not sent on",
 	`http2/8.1.2.2: Sends a HEADERS frame that contains the TE header field with any value other than "trailers"`: "the same",
 	`http2/6.5.3: Sends multiple values of SETTINGS_INITIAL_WINDOW_SIZE`:                                          "a SETTINGS frame that sets a value twice ends the connection",
 }
