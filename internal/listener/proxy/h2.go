@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -56,6 +57,25 @@ func (s *Server) overH2(w http.ResponseWriter, r *http.Request) http.ResponseWri
 	c := &socket{flow: f, r: r.Body}
 	r.Method, r.Body, r.ContentLength = http.MethodGet, http.NoBody, 0
 	return c
+}
+
+// oddH2 says what contradicts itself in the head of a request of HTTP/2, "" if
+// nothing does. The library lets it pass. It does not tell :scheme, which counts
+// for nothing: what came in TLS leaves in TLS.
+func (x *exchange) oddH2() string {
+	r := x.r
+	if r.ProtoMajor != 2 {
+		return ""
+	}
+	hosts := r.Header["Host"]
+	delete(r.Header, "Host") // it is :authority that counts
+	switch {
+	case len(hosts) > 1, len(hosts) == 1 && !strings.EqualFold(hosts[0], r.Host):
+		return "the field Host is not what :authority says"
+	case !strings.HasPrefix(r.RequestURI, "/") && !(r.RequestURI == "*" && r.Method == http.MethodOptions) && r.Header[protocolField] == nil:
+		return "the :path of a request begins with a slash"
+	}
+	return ""
 }
 
 // A flow writes to a stream whose client may not read. Its stream is reset when

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
@@ -268,17 +270,16 @@ func (s *strm) headers(end bool, fields ...string) {
 // first.
 func (s *strm) send(b []byte, end bool) bool {
 	for first := true; first || len(b) > 0; first = false {
-		n := 0
+		n, gone := 0, false
 		if !s.p.within(15*time.Second, func() bool {
-			n = min(len(b), int(min(s.window, s.p.window)), 16<<10)
-			return len(b) == 0 || n > 0 || s.reset != nil
-		}) || s.reset != nil {
+			n = max(min(len(b), int(min(s.window, s.p.window)), 16<<10), 0)
+			s.window -= int64(n)
+			s.p.window -= int64(n)
+			gone = s.reset != nil
+			return len(b) == 0 || n > 0 || gone
+		}) || gone {
 			return false
 		}
-		s.p.mu.Lock()
-		s.window -= int64(n)
-		s.p.window -= int64(n)
-		s.p.mu.Unlock()
 		s.p.write(func() error { return s.p.fr.WriteData(s.id, end && n == len(b), b[:n]) })
 		b = b[n:]
 	}
@@ -346,6 +347,28 @@ func (s *strm) Write(b []byte) (int, error) {
 func (s *strm) Close() error {
 	s.cancel(http2.ErrCodeCancel)
 	return nil
+}
+
+// h1Origin is a server of HTTP/1.1 over TLS alone. It returns what makes a rig
+// use it.
+func h1Origin(t testing.TB, h http.HandlerFunc) func(*proxy.Server) {
+	t.Helper()
+	a, err := ca.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := a.Leaf(host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := httptest.NewUnstartedServer(h)
+	o.TLS = &tls.Config{Certificates: []tls.Certificate{*leaf}, NextProtos: []string{"http/1.1"}}
+	o.StartTLS()
+	t.Cleanup(func() { o.CloseClientConnections(); o.Close() })
+	up := forward.New(forward.Options{Roots: []*x509.Certificate{a.Certificate()},
+		ConnectTo: []forward.ConnectTo{connectTo(host, 443, o.Listener.Addr())}})
+	t.Cleanup(up.Close)
+	return func(s *proxy.Server) { s.Upstream = up }
 }
 
 // h2Origin is a server of HTTP/2 by hand, one peer for each connection. It

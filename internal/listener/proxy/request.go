@@ -27,6 +27,7 @@ type exchange struct {
 	m     *payload.Message
 	p     *gate.Passage
 	ws    string // what it asks to be upgraded to, if that is a WebSocket
+	odd   string // what contradicts itself in its head
 	body  body   // what the client sends
 	trace forward.Trace
 	out   call.Outcome
@@ -116,6 +117,7 @@ func (x *exchange) describe() *answer.Problem {
 	if i := strings.IndexFunc(r.RequestURI, func(c rune) bool { return c <= ' ' || c >= 0x7f }); i >= 0 {
 		return malformed("the target of the request holds a byte at " + strconv.Itoa(i) + " that must be percent-encoded")
 	}
+	x.odd = x.oddH2()
 	hopByHop(r.Header, r.ProtoMajor == 2)
 	answer.Strip(r.Header)
 	delete(r.Header, "Txn-Token")
@@ -166,6 +168,9 @@ func (x *exchange) misled() (p *answer.Problem, why string) {
 	}
 	if p := x.unknownProtocol(); p != nil {
 		return p
+	}
+	if x.odd != "" {
+		return malformed(x.odd)
 	}
 	if x.s.loops(d) {
 		const why = "the request leads back to the proxy itself"
