@@ -35,7 +35,10 @@ func (h *heads) serve(t *testing.T) func(*proxy.Server) {
 		var b strings.Builder
 		fmt.Fprintf(&b, "%s %s %s\n", r.Method, r.RequestURI, r.Host)
 		r.Header.Write(&b)
-		body, _ := io.ReadAll(r.Body)
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return // it was broken off
+		}
 		fmt.Fprintf(&b, "%v %d %q", r.TransferEncoding, r.ContentLength, body)
 		h.mu.Lock()
 		h.all = append(h.all, b.String())
@@ -266,8 +269,10 @@ func TestFloodsOfHTTP2AreBounded(t *testing.T) {
 		}
 	})
 	for name, frame := range map[string]func(*peer) error{
-		"ping":     func(p *peer) error { return p.fr.WritePing(false, [8]byte{}) },
-		"settings": func(p *peer) error { return p.fr.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 100}) },
+		"ping": func(p *peer) error { return p.fr.WritePing(false, [8]byte{}) },
+		"settings": func(p *peer) error {
+			return p.fr.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 100})
+		},
 		"priority": func(p *peer) error { return p.fr.WritePriority(7, http2.PriorityParam{StreamDep: 3}) },
 		"data":     func(p *peer) error { return p.fr.WriteData(1, false, nil) },
 		"window":   func(p *peer) error { return p.fr.WriteWindowUpdate(0, 1) },
