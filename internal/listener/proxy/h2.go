@@ -78,6 +78,16 @@ func (x *exchange) oddH2() string {
 	return ""
 }
 
+// drainMost returns how much of a refused body is read. A stream that ends while
+// the client still sends is reset, and not all clients read an answer then:
+// after HTTP/1.1 we linger, here all of it is read in the time that there is.
+func drainMost(r *http.Request) int64 {
+	if r.ProtoMajor == 2 {
+		return lingerMax
+	}
+	return drainMax
+}
+
 // A flow writes to a stream whose client may not read. Its stream is reset when
 // nothing was taken for too long: what is held for it is memory, and a call that
 // is never over.
