@@ -51,14 +51,14 @@ func (f *Forwarder) RoundTrip(req *http.Request, g *call.Guard, proto Proto) (*h
 	}
 	p := f.pool(g)
 	tr := traceOf(req.Context())
-	if proto == H1 || req.URL.Scheme == "http" || req.Header.Get("Upgrade") != "" { // HTTP/2 has no upgrades
+	if proto == H1 || req.Header.Get("Upgrade") != "" { // HTTP/2 has no upgrades
 		resp, err := p.h1.roundTrip(req, host, tr)
 		if err != nil {
 			return nil, fault(given(req.Context(), err), host)
 		}
 		return resp, nil
 	}
-	resp, err := p.h2.RoundTrip(req.WithContext(tr.follow(req.Context())))
+	resp, err := p.overH2(req.URL.Scheme).RoundTrip(req.WithContext(tr.follow(req.Context())))
 	if p.over.Load() { // flushed meanwhile: what it opened since is closed with the call
 		p.close()
 	}

@@ -1,9 +1,9 @@
 package proxy_test
 
 import (
-	"bufio"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -64,16 +64,13 @@ func pyServer(t *testing.T, python string) (func(*proxy.Server), string) {
 		time.AfterFunc(5*time.Second, func() { cmd.Process.Kill() })
 		cmd.Wait()
 	})
-	port, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
+	var secure, clear int
+	if _, err := fmt.Fscan(out, &secure, &clear); err != nil {
 		t.Fatal("the server did not start")
 	}
-	addr, err := net.ResolveTCPAddr("tcp", "127.0.0.1:"+strings.TrimSpace(port))
-	if err != nil {
-		t.Fatal(err)
-	}
+	at := func(port int) net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port} }
 	up := forward.New(forward.Options{Roots: []*x509.Certificate{a.Certificate()},
-		ConnectTo: []forward.ConnectTo{connectTo(host, 443, addr)}})
+		ConnectTo: []forward.ConnectTo{connectTo(host, 443, at(secure)), connectTo(host, 80, at(clear))}})
 	t.Cleanup(up.Close)
 	return func(s *proxy.Server) { s.Upstream = up }, log
 }
@@ -81,10 +78,19 @@ func pyServer(t *testing.T, python string) (func(*proxy.Server), string) {
 // TestGRPCPassesBothWays has the C core of gRPC on both sides.
 func TestGRPCPassesBothWays(t *testing.T) {
 	py := python(t)
+	t.Run("tls", func(t *testing.T) { passGRPC(t, py, true) })
+	t.Run("in the clear", func(t *testing.T) { passGRPC(t, py, false) })
+}
+
+func passGRPC(t *testing.T, py string, secure bool) {
 	use, log := pyServer(t, py)
 	r := newRig(t, nil, nil, noSecrets, use)
-	cmd := exec.Command(py, "testdata/grpc/client.py", r.ca, host, token)
-	cmd.Env = append(os.Environ(), "https_proxy=http://"+r.addr, "http_proxy=", "no_proxy=", "GRPC_VERBOSITY=none")
+	trusted := r.ca
+	if !secure {
+		trusted = ""
+	}
+	cmd := exec.Command(py, "testdata/grpc/client.py", trusted, host, token)
+	cmd.Env = append(os.Environ(), "https_proxy=http://"+r.addr, "http_proxy=http://"+r.addr, "no_proxy=", "GRPC_VERBOSITY=none")
 	got, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Errorf("%v\n%s", err, got)

@@ -35,6 +35,14 @@ func (s *Server) h2Bounds() *http.HTTP2Config {
 	}
 }
 
+// priorKnowledge reports whether the client begins HTTP/2 in the clear
+// (RFC 9113 §3.3), as programs of gRPC do without TLS. Nothing else has PRI for
+// a method.
+func (t *tunnel) priorKnowledge() bool {
+	const preface = "PRI * HTTP/2.0\r\n"
+	return len(t.pre) >= len("PRI ") && strings.HasPrefix(preface, string(t.pre[:min(len(t.pre), len(preface))]))
+}
+
 // protocolField is where the library puts :protocol (RFC 8441 §4). No client can
 // send a field of that name.
 const protocolField = ":protocol"

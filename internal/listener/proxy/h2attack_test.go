@@ -305,26 +305,51 @@ func TestFloodsOfHTTP2AreBounded(t *testing.T) {
 	}
 }
 
-func TestHTTP2InTheClearIsRefusedOrCarried(t *testing.T) {
+func TestAnUpgradeToHTTP2InTheClearIsNotMade(t *testing.T) {
 	r := newRig(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Proto) }, nil, allow)
-	t.Run("prior knowledge", func(t *testing.T) {
-		c := r.dial(host + ":80")
-		io.WriteString(c, http2.ClientPreface+"\x00\x00\x00\x04\x00\x00\x00\x00\x00")
-		b := make([]byte, 100)
-		n, _ := io.ReadAtLeast(c, b, 9)
-		if got := string(b[:n]); !strings.HasPrefix(got, "HTTP/1.1 ") && b[3] != 4 {
-			t.Errorf("%q", got)
+	c := r.dial(host + ":80")
+	fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n", host)
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, _ := io.ReadAll(resp.Body); resp.StatusCode != 200 || string(b) != "HTTP/1.1" {
+		t.Errorf("%s %q", resp.Status, b) // RFC 9113 §3.1: it is not used any more
+	}
+}
+
+func TestHTTP2InTheClearIsCarriedAndJudged(t *testing.T) {
+	r := newRig(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(w, r.Body)
+		io.WriteString(w, r.Proto)
+	}, nil, noSecrets, func(s *proxy.Server) { s.Peek = 5 * time.Second })
+	r.plain.Config.Protocols = new(http.Protocols)
+	r.plain.Config.Protocols.SetUnencryptedHTTP2(true)
+	p := startH2(t, r.dial(host+":80"))
+	as := func(scheme, path string) []string {
+		return []string{":method", "POST", ":scheme", scheme, ":authority", host, ":path", path}
+	}
+	s := p.open(as("http", "/x"), false)
+	s.send([]byte("body "), true)
+	if body, end := s.end(); body != "body HTTP/2.0" || end != "end" || s.status() != "200" {
+		t.Errorf("%q %s %v", body, end, s.heads)
+	}
+	s = p.open(as("http", "/x"), false)
+	s.send([]byte(token), true)
+	if s.status() != "403" {
+		t.Errorf("%v", s.heads)
+	}
+	for _, pr := range r.log.wait(t, 2) {
+		if pr.decided.Scheme != "http" {
+			t.Errorf("%+v", pr.decided)
 		}
-	})
-	t.Run("upgrade", func(t *testing.T) {
-		c := r.dial(host + ":80")
-		fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n", host)
-		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if b, _ := io.ReadAll(resp.Body); resp.StatusCode != 200 || string(b) != "HTTP/1.1" {
-			t.Errorf("%s %q", resp.Status, b) // RFC 9113 §3.1: h2c is not used any more
-		}
-	})
+	}
+	c := r.dial(host + ":80") // the preface comes in pieces, and is none
+	io.WriteString(c, "PRI * HT")
+	time.Sleep(20 * time.Millisecond)
+	io.WriteString(c, "ML/5.0\r\n\r\n")
+	if b, _ := io.ReadAll(c); strings.Contains(string(b), "200") {
+		t.Errorf("%q", b)
+	}
+	r.log.wait(t, 3)
 }

@@ -6,8 +6,10 @@ import sys
 import grpc
 
 ca, host, secret = sys.argv[1], sys.argv[2], sys.argv[3].encode()
-channel = grpc.secure_channel(host + ":443", grpc.ssl_channel_credentials(open(ca, "rb").read()),
-                              options=[("grpc.max_receive_message_length", 16 << 20)])
+if ca:
+    channel = grpc.secure_channel(host + ":443", grpc.ssl_channel_credentials(open(ca, "rb").read()))
+else:
+    channel = grpc.insecure_channel(host + ":80")
 unary = channel.unary_unary("/t.S/Unary")
 down = channel.unary_stream("/t.S/Down")
 up = channel.stream_unary("/t.S/Up")

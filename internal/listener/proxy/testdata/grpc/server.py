@@ -1,4 +1,5 @@
-"""A server of gRPC without protobuf: messages are bytes. It prints its port."""
+"""A server of gRPC without protobuf: messages are bytes. It prints its
+ports, with TLS and without."""
 import sys
 import threading
 from concurrent import futures
@@ -54,7 +55,7 @@ class Handler(grpc.GenericRpcHandler):
 
 server = grpc.server(futures.ThreadPoolExecutor(8), handlers=(Handler(),), options=[("grpc.max_receive_message_length", 16 << 20)])
 creds = grpc.ssl_server_credentials([(open(key, "rb").read(), open(cert, "rb").read())])
-print(server.add_secure_port("127.0.0.1:0", creds), flush=True)
+print(server.add_secure_port("127.0.0.1:0", creds), server.add_insecure_port("127.0.0.1:0"), flush=True)
 server.start()
 sys.stdin.read()
 server.stop(None)
