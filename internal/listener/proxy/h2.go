@@ -112,11 +112,18 @@ type flow struct {
 // Unwrap is for http.ResponseController.
 func (f *flow) Unwrap() http.ResponseWriter { return f.ResponseWriter }
 
-// Write implements io.Writer.
-func (f *flow) Write(b []byte) (int, error) {
+// Write implements io.Writer. Each piece that the client takes gives it the time
+// for one more.
+func (f *flow) Write(b []byte) (n int, err error) {
 	f.wait()
 	defer f.timer.Stop()
-	return f.ResponseWriter.Write(b)
+	for {
+		m, err := f.ResponseWriter.Write(b[n:min(len(b), n+h2Frame)])
+		if n += m; err != nil || n == len(b) {
+			return n, err
+		}
+		f.wait()
+	}
 }
 
 // Flush implements http.Flusher.
