@@ -33,11 +33,12 @@ const (
 // connection never serves a call of another pool: its address was judged by
 // this one's guard only.
 type pool struct {
-	h1   *h1Pool
-	h2   *http.Transport
-	h2c  *http.Transport // HTTP/2 in the clear, for clients that speak it so
-	used atomic.Uint64   // Forwarder.clock at the last use
-	over atomic.Bool     // no further call comes here
+	opening opening // of HTTP/2
+	h1      *h1Pool
+	h2      *http.Transport
+	h2c     *http.Transport // HTTP/2 in the clear, for clients that speak it so
+	used    atomic.Uint64   // Forwarder.clock at the last use
+	over    atomic.Bool     // no further call comes here
 }
 
 // pool returns the pool of g. It does not allocate for a guard that was seen.

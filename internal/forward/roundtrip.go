@@ -58,7 +58,9 @@ func (f *Forwarder) RoundTrip(req *http.Request, g *call.Guard, proto Proto) (*h
 		}
 		return resp, nil
 	}
-	resp, err := p.overH2(req.URL.Scheme).RoundTrip(req.WithContext(tr.follow(req.Context())))
+	ctx, opened := p.opening.begin(tr.follow(req.Context()), req.URL.Scheme+req.URL.Host, f.opt.IdleTimeout)
+	resp, err := p.overH2(req.URL.Scheme).RoundTrip(req.WithContext(ctx))
+	opened()
 	if p.over.Load() { // flushed meanwhile: what it opened since is closed with the call
 		p.close()
 	}
