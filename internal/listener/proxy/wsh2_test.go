@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -278,5 +279,38 @@ func TestNoUpgradeFieldMakesAWebSocketOfHTTP2(t *testing.T) {
 	}
 	if len(site.wire) > 0 {
 		t.Error("something reached the server")
+	}
+}
+
+// TestProgramsTalkOverHTTP2 has real clients of RFC 8441; a browser is among the
+// flows.
+func TestProgramsTalkOverHTTP2(t *testing.T) {
+	for name, c := range map[string]struct {
+		has, run   []string
+		extensions string
+		want       []string
+	}{
+		"python": {[]string{"/usr/bin/python3", "-c", "import h2, wsproto"}, []string{"/usr/bin/python3", "testdata/wsh2/client.py"}, "permessage-deflate",
+			[]string{"status 200 permessage-deflate\n", "said got 5\nsaid got 5\nsaid got 5\nclosed 1008 Blocked by egress policy", "StreamEnded\n"}},
+		"node": {[]string{"node", "-e", "0"}, []string{"node", "testdata/wsh2/client.cjs"}, "",
+			[]string{"offered true\nstatus 200\n", "said got 5\nsaid got 5\nsaid got 5\nclosed 1008 Blocked by egress policy", "end\n"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if exec.Command(c.has[0], c.has[1:]...).Run() != nil {
+				t.Skip("not on this machine")
+			}
+			site := newSite()
+			site.extensions = c.extensions
+			r := newRig(t, site.serve, nil, noSecrets)
+			out, err := exec.Command(c.run[0], append(c.run[1:], r.addr, r.ca, host, "key "+token)...).CombinedOutput()
+			if err != nil {
+				t.Error(err)
+			}
+			r.expect(string(out), c.want...)
+			if msgs, codes := site.ended(t); fmt.Sprint(msgs, codes) != "[hello hello hello] [1001]" {
+				t.Error(msgs, codes)
+			}
+			r.one(t)
+		})
 	}
 }
