@@ -163,6 +163,7 @@ func (p *Passage) judge(content *payload.Content) ([]call.Edit, error) {
 	d := call.Decision{Findings: found, Uninspected: content.Uninspected, Policy: r.policy.Digest()}
 	r.policy.Decide(&c, &d)
 	p.noteSeen(found)
+	p.noteUnread(content.Uninspected)
 	if d.Verdict != call.Allow && !d.Observed {
 		return nil, p.stopLocked(d)
 	}
