@@ -35,6 +35,8 @@ func HTTP(method string, u *url.URL, header http.Header, body io.Reader, length 
 	m := &payload.Message{Host: u.Hostname(), Target: u.RequestURI(), Header: header, Body: body, Length: length}
 	if ct := strings.ToLower(header.Get("Content-Type")); strings.HasPrefix(ct, "application/grpc") {
 		c.Op.Protocol, m.Endless = "grpc", true
+	} else if strings.HasPrefix(ct, "application/connect+") { // Connect's streams are framed alike
+		m.Endless = true
 	}
 	return c, m, nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -37,6 +38,9 @@ type messages struct {
 	src    *bufio.Reader
 	coding string // of compressed messages
 	ctype  string // of a message
+	flags  byte   // that may be set before a message; 1 says that it is compressed
+
+	codingField string
 
 	n          int    // messages
 	wire       []byte // of the messages in hand, prefixes included
@@ -52,10 +56,18 @@ type span struct{ from, to int }
 func newMessages(m *Message, head []byte) *messages {
 	mt, _ := contentType(m.Header.Get("Content-Type"))
 	sub, ok := strings.CutPrefix(mt, "application/grpc")
+	g := &messages{flags: 1, codingField: "grpc-encoding"}
+	switch {
+	case strings.HasPrefix(mt, "application/connect+"):
+		sub, ok = strings.TrimPrefix(mt, "application/connect"), true
+		g.flags, g.codingField = 1|2, "connect-content-encoding" // 2 is an end, with a message
+	case strings.HasPrefix(sub, "-web") && !strings.HasPrefix(sub, "-web-text"):
+		sub, g.flags = strings.TrimPrefix(sub, "-web"), 1|0x80 // which is a trailer
+	}
 	if !ok || !m.Endless || sub != "" && sub[0] != '+' {
 		return nil // gRPC-Web in base64, or something else
 	}
-	g := &messages{coding: strings.TrimSpace(strings.Join(m.Header["Grpc-Encoding"], ","))}
+	g.coding = strings.TrimSpace(strings.Join(m.Header[http.CanonicalHeaderKey(g.codingField)], ","))
 	if strings.EqualFold(g.coding, "identity") {
 		g.coding = ""
 	}
@@ -134,7 +146,7 @@ func (g *messages) read(s *Stream) error {
 		return &Malformed{"a gRPC stream ends within the prefix of a message"}
 	case err != nil:
 		return err
-	case p[0] > 1:
+	case p[0]&^g.flags != 0:
 		return &Malformed{fmt.Sprintf("the flag of gRPC message %d is %#x", g.n+1, p[0])}
 	}
 	g.n++
@@ -142,7 +154,7 @@ func (g *messages) read(s *Stream) error {
 	if size > s.lim.Body {
 		return &Malformed{fmt.Sprintf("gRPC message %d is %d bytes long, more than the %d that are inspected whole", g.n, size, s.lim.Body)}
 	}
-	g.compressed = p[0] == 1
+	g.compressed = p[0]&1 != 0
 	g.wire = append(g.wire, p[:]...)
 	from := len(g.wire)
 	to := from + int(size)
@@ -177,10 +189,10 @@ func (g *messages) inflate(c *Content, lim *Limits) {
 		g.whole = true
 		return
 	case g.coding == "":
-		c.unread(c.base, "it is compressed, and grpc-encoding does not say how")
+		c.unread(c.base, "it is compressed, and "+g.codingField+" does not say how")
 		return
 	case !inflate.Known(g.coding):
-		c.unread(c.base, fmt.Sprintf("grpc-encoding %q is not known", clip(g.coding)))
+		c.unread(c.base, fmt.Sprintf("%s %q is not known", g.codingField, clip(g.coding)))
 		return
 	}
 	text := append(g.text[:0], make([]byte, grpcPrefix)...)
@@ -191,7 +203,7 @@ func (g *messages) inflate(c *Content, lim *Limits) {
 	case errors.Is(err, inflate.ErrRatio):
 		c.unread(c.base, fmt.Sprintf("decompressed it is over %d times its size on the wire", lim.Ratio))
 	case err != nil:
-		c.unread(c.base, fmt.Sprintf("grpc-encoding %q is damaged", clip(g.coding)))
+		c.unread(c.base, fmt.Sprintf("%s %q is damaged", g.codingField, clip(g.coding)))
 		if len(text) == grpcPrefix {
 			return // the wire bytes are read instead: they may be plain text
 		}
@@ -228,7 +240,7 @@ func (g *messages) emit(s *Stream, edits []call.Edit) ([]byte, error) {
 		}
 	}
 	if g.compressed {
-		b[0] = 0
+		b[0] = g.wire[0] &^ 1
 		be.BigEndian.PutUint32(b[1:], uint32(len(b)-grpcPrefix))
 	}
 	return b, nil

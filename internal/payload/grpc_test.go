@@ -129,6 +129,30 @@ func TestGRPCMessagesAreReadWholeHoweverTheyArrive(t *testing.T) {
 	}
 }
 
+func TestWhatIsFramedLikeGRPCIsReadLikeIt(t *testing.T) {
+	secret := proto(1, strings.Repeat("words ", 3000), 2, grpcWord)
+	for _, c := range []struct {
+		ctype, field string
+		flag         byte
+		edited       byte
+	}{
+		{"application/grpc-web", "Grpc-Encoding", 1, 0}, {"application/grpc-web+proto", "Grpc-Encoding", 0x80, 0x80},
+		{"Application/GRPC; x=y", "Grpc-Encoding", 1, 0},
+		{"application/connect+proto", "Connect-Content-Encoding", 3, 2},
+	} {
+		msg := secret
+		if c.flag&1 != 0 {
+			msg = gzipped(msg)
+		}
+		m := grpcMessage(bytes.NewReader(framed(c.flag, msg)), "Content-Type", c.ctype, c.field, "gzip")
+		out, seen, un, err := talkGRPC(t, NewStream(m, nil, Limits{}), grpcWord, true)
+		want := bytes.ReplaceAll(secret, []byte(grpcWord), bytes.Repeat([]byte("*"), len(grpcWord)))
+		if err != io.EOF || seen == 0 || len(un) > 0 || !bytes.Equal(out, framed(c.edited, want)) {
+			t.Errorf("%s: seen %d times, uninspected %v, %v", c.ctype, seen, un, err)
+		}
+	}
+}
+
 func TestAnEditedGRPCMessageStaysOne(t *testing.T) {
 	msg := proto(1, "before", 2, grpcWord, 8, "next", 9, "bearer "+grpcWord)
 	want := bytes.ReplaceAll(msg, []byte(grpcWord), bytes.Repeat([]byte("*"), len(grpcWord)))
