@@ -453,12 +453,15 @@ func (b *h1Body) Close() error {
 	return nil
 }
 
-// An upgraded is the connection after 101.
-type upgraded struct{ x *h1Exchange }
+// An upgraded is the connection after 101. Who is late may close it, too.
+type upgraded struct {
+	x    *h1Exchange
+	once sync.Once
+}
 
 func (u *upgraded) Read(p []byte) (int, error)  { return u.x.c.r.Read(p) }
 func (u *upgraded) Write(p []byte) (int, error) { return u.x.c.Write(p) }
-func (u *upgraded) Close() error                { u.x.end(false); return nil }
+func (u *upgraded) Close() error                { u.once.Do(func() { u.x.end(false) }); return nil }
 
 // CloseWrite says that no more is written.
 func (u *upgraded) CloseWrite() error {

@@ -166,9 +166,7 @@ func (w *talk) end(err error) {
 	case w.x.r.Context().Err() != nil: // its stream is reset; who is gone hears no more
 		w.x.out.Error = "the client went away"
 	case w.isOver(): // the server ended; the client may have said no more
-		if f := w.down.fault; f != nil {
-			w.farewell(nil, f.Code, "outvet: "+f.Why, f.Code)
-		}
+		w.disown()
 	case err == io.EOF || err == io.ErrUnexpectedEOF:
 		if !w.down.closed() {
 			w.x.out.Error = "the client went away"
@@ -177,6 +175,17 @@ func (w *talk) end(err error) {
 		w.wait(endTime)
 	default:
 		w.wait(byeTime) // what the server said before it took no more
+		if w.isOver() {
+			w.disown()
+		}
+	}
+}
+
+// disown ends the talk if the server, which is not read any more, broke the
+// protocol.
+func (w *talk) disown() {
+	if f := w.down.fault; f != nil {
+		w.farewell(nil, f.Code, "outvet: "+f.Why, f.Code)
 	}
 }
 
