@@ -226,7 +226,7 @@ func (x *exchange) stream(res *http.Response) {
 		case err == io.EOF:
 			return
 		case err != nil:
-			x.broken(err, res.ContentLength)
+			x.broken(err, res)
 			return
 		}
 	}
@@ -242,7 +242,7 @@ func readiness(body io.Reader) func() bool {
 }
 
 // broken ends an answer whose head is sent in a way that the client notices.
-func (x *exchange) broken(err error, length int64) {
+func (x *exchange) broken(err error, res *http.Response) {
 	switch s := x.p.Stopped(); {
 	case s != nil:
 		x.out.Error = s.Error()
@@ -251,7 +251,7 @@ func (x *exchange) broken(err error, length int64) {
 	default:
 		x.out.Error = forward.Classify(err).Error()
 	}
-	if !x.closeGRPC(err, length) {
+	if !x.closeGRPC(err, res) {
 		panic(http.ErrAbortHandler)
 	}
 }

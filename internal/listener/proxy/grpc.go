@@ -11,11 +11,13 @@ import (
 )
 
 // closeGRPC ends an answer of gRPC whose head is sent as gRPC ends it: by a
-// trailer that says why. It reports false for all others.
-func (x *exchange) closeGRPC(err error, length int64) bool {
-	if x.c.Op.Protocol != "grpc" || x.r.ProtoMajor != 2 || length >= 0 || x.r.Context().Err() != nil {
+// trailer that says why. What the server says of its end does not count any
+// more. It reports false for all others.
+func (x *exchange) closeGRPC(err error, res *http.Response) bool {
+	if x.c.Op.Protocol != "grpc" || x.r.ProtoMajor != 2 || res.ContentLength >= 0 || x.r.Context().Err() != nil {
 		return false
 	}
+	res.Trailer = nil
 	h := x.w.Header()
 	if s := x.p.Stopped(); s != nil {
 		a := answer.For(x.r, nil, &s.Decision, x.c)

@@ -133,3 +133,31 @@ func passGRPC(t *testing.T, py string, secure bool) {
 		}
 	}
 }
+
+func TestAStreamOfGRPCStoppedInItsMidstEndsInATrailer(t *testing.T) {
+	use, _ := h2Origin(t, nil, func(s *strm) {
+		s.answer("200", false, "content-type", "application/grpc")
+		s.send([]byte("begin"), false)
+		s.end()
+		s.headers(true, "grpc-status", "1") // as servers do that are left
+	})
+	r := newRig(t, nil, nil, noSecrets, use)
+	p := r.h2(t)
+	message := func(text string) []byte {
+		return append([]byte{0, 0, 0, 0, byte(len(text))}, text...)
+	}
+	for range 30 {
+		s := p.open(request("POST", "/t.S/Talk", "content-type", "application/grpc", "te", "trailers"), false)
+		s.send(message("fine"), false)
+		s.p.wait("answer", func() bool { return s.got == 5 })
+		s.send(message("key "+token), false)
+		if body, end := s.end(); body != "begin" || end != "end" || s.field(1, "grpc-status") != "7" || !strings.Contains(s.field(1, "grpc-message"), "Blocked") {
+			t.Fatalf("%q %s %v", body, end, s.heads)
+		}
+	}
+	for _, pr := range r.log.wait(t, 30) {
+		if o := pr.closed.Outcome; !o.Aborted || o.Sent > 9 { // nothing of the second message
+			t.Errorf("%+v", o)
+		}
+	}
+}

@@ -21,8 +21,9 @@ const (
 	h2Conn    = 16 * h2Stream
 )
 
-// extendedConnect says that clients are offered WebSockets over HTTP/2.
-var extendedConnect = xconnect.Settle()
+// Clients are offered WebSockets over HTTP/2, unless who started us had a word on
+// it.
+var _ = xconnect.Settle()
 
 // h2Bounds returns the bounds for the library.
 func (s *Server) h2Bounds() *http.HTTP2Config {
@@ -80,20 +81,35 @@ func (x *exchange) oddH2() string {
 	switch {
 	case len(hosts) > 1, len(hosts) == 1 && !strings.EqualFold(hosts[0], r.Host):
 		return "the field Host is not what :authority says"
+	case !oneLength(r.Header["Content-Length"]):
+		return "the content-length is no length"
 	case !strings.HasPrefix(r.RequestURI, "/") && !(r.RequestURI == "*" && r.Method == http.MethodOptions) && r.Header[protocolField] == nil:
 		return "the :path of a request begins with a slash"
 	}
 	return ""
 }
 
+// oneLength reports whether a field Content-Length, if there is one, is one
+// number. The library takes what is none for 0.
+func oneLength(values []string) bool {
+	if len(values) == 0 {
+		return true
+	}
+	return len(values) == 1 && values[0] != "" && strings.Trim(values[0], "0123456789") == ""
+}
+
 // drainMost returns how much of a refused body is read. A stream that ends while
 // the client still sends is reset, and not all clients read an answer then:
 // after HTTP/1.1 we linger, here all of it is read in the time that there is.
-func drainMost(r *http.Request) int64 {
-	if r.ProtoMajor == 2 {
-		return lingerMax
+// Programs of gRPC do read it, and a stream of theirs may go on for ever.
+func (x *exchange) drainMost() int64 {
+	switch {
+	case x.r.ProtoMajor != 2:
+		return drainMax
+	case x.m != nil && x.m.Endless:
+		return 0
 	}
-	return drainMax
+	return lingerMax
 }
 
 // A flow writes to a stream whose client may not read. Its stream is reset when

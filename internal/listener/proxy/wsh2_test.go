@@ -212,14 +212,14 @@ func TestAClientThatResetsItsWebSocketEndsIt(t *testing.T) {
 		io.Copy(io.Discard, in)
 		gone <- time.Now()
 	}), nil, allow)
-	c, s := r.extended(t, "/")
+	_, s := r.extended(t, "/")
 	if s.status() != "502" { // its Sec-WebSocket-Accept is that of another key
 		t.Fatal(s.heads)
 	}
 	<-gone
 	site := newSite()
 	r = newRig(t, site.serve, nil, allow)
-	c, _ = r.extended(t, "/")
+	c, _ := r.extended(t, "/")
 	c.text("one")
 	c.want(wsframe.Text, "got 3")
 	begin := time.Now()
