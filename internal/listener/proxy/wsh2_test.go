@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -312,5 +313,36 @@ func TestProgramsTalkOverHTTP2(t *testing.T) {
 			}
 			r.one(t)
 		})
+	}
+}
+
+// TestClientsOfAProxyWithoutTheOffer is run by TestTheOfferIsTheOperators in a
+// process that was started with a word on it.
+func TestClientsOfAProxyWithoutTheOffer(t *testing.T) {
+	if os.Getenv("OFFER") != "none" {
+		t.Skip("run by another test")
+	}
+	r := newRig(t, newSite().serve, nil, allow)
+	p := r.h2(t)
+	if _, ok := p.settings[http2.SettingEnableConnectProtocol]; ok {
+		t.Error("it was offered")
+	}
+	s := p.open([]string{":method", "CONNECT", ":protocol", "websocket", ":scheme", "https", ":authority", host, ":path", "/", "sec-websocket-version", "13"}, false)
+	if _, end := s.end(); end != "PROTOCOL_ERROR" {
+		t.Error(end)
+	}
+	if s := p.open(request("GET", "/"), true); s.status() != "200" {
+		t.Error(s.heads)
+	}
+}
+
+func TestTheOfferIsTheOperators(t *testing.T) {
+	if strings.Contains(os.Getenv("GODEBUG"), "http2xconnect") {
+		t.Error("programs that we start would offer WebSockets over HTTP/2")
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=TestClientsOfAProxyWithoutTheOffer$")
+	cmd.Env = append(os.Environ(), "OFFER=none", "GODEBUG=http2xconnect=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
