@@ -48,6 +48,7 @@ type messages struct {
 	compressed bool
 	whole      bool // text is all of it
 	spans      []span
+	fields     []span // of one message; memory for the next
 }
 
 type span struct{ from, to int }
@@ -122,7 +123,7 @@ func (g *messages) next(s *Stream) (*Content, error) {
 		}
 	}
 	for _, m := range g.spans {
-		c.readProto(m.from, m.to, d)
+		g.fields = c.readProto(g.fields[:0], m.from, m.to, d)
 	}
 	c.derive()
 	return c, nil
@@ -140,9 +141,9 @@ func (g *messages) another() bool {
 
 // read appends one message to wire.
 func (g *messages) read(s *Stream) error {
-	var p [grpcPrefix]byte
-	switch _, err := io.ReadFull(g.src, p[:]); {
-	case err == io.ErrUnexpectedEOF:
+	p, err := g.src.Peek(grpcPrefix)
+	switch {
+	case err == io.EOF && len(p) > 0:
 		return &Malformed{"a gRPC stream ends within the prefix of a message"}
 	case err != nil:
 		return err
@@ -155,7 +156,8 @@ func (g *messages) read(s *Stream) error {
 		return &Malformed{fmt.Sprintf("gRPC message %d is %d bytes long, more than the %d that are inspected whole", g.n, size, s.lim.Body)}
 	}
 	g.compressed = p[0]&1 != 0
-	g.wire = append(g.wire, p[:]...)
+	g.wire = append(g.wire, p...)
+	g.src.Discard(grpcPrefix) // it was peeked at: no error
 	from := len(g.wire)
 	to := from + int(size)
 	for len(g.wire) < to { // memory is taken as bytes arrive, not as they are announced
@@ -253,22 +255,20 @@ const (
 
 // readProto reads fields of the protobuf message body[from:to] for themselves
 // where a letter stands beside them that is none of theirs: the length before
-// a text or the tag behind it may look like part of a word.
-func (c *Content) readProto(from, to int, d int32) {
-	if from == to {
-		return
-	}
-	spans, ok := protoSpans(nil, c.body, from, to, protoDepth)
+// a text or the tag behind it may look like part of a word. It returns mem.
+func (c *Content) readProto(mem []span, from, to int, d int32) []span {
+	spans, ok := protoSpans(mem, c.body, from, to, protoDepth)
 	if !ok {
-		return
+		return spans
 	}
 	for i, f := range spans {
 		if i == protoFields || c.room() < f.to-f.from {
 			c.unread(c.base, "it has more fields than are read apart")
-			return
+			break
 		}
 		c.readPlain(f.from, f.to, d, root, unnamed, value, textForm)
 	}
+	return spans
 }
 
 // protoSpans appends the fields with bytes of the message b[at:to], and those of
@@ -299,7 +299,7 @@ func protoSpans(spans []span, b []byte, at, to, depth int) (out []span, ok bool)
 			}
 			at += n
 			end := at + int(size)
-			if at < end && (!apart(b[at-1]) || end < len(b) && !apart(b[end])) {
+			if at < end && len(spans) <= protoFields && (!apart(b[at-1]) || end < len(b) && !apart(b[end])) {
 				spans = append(spans, span{at, end})
 			}
 			if depth > 0 {

@@ -276,3 +276,50 @@ func FuzzGRPC(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkGRPC reads a stream of messages, with what the same bytes cost as one
+// without messages beside it.
+func BenchmarkGRPC(b *testing.B) {
+	for _, size := range []int{100, 4 << 10, 256 << 10} {
+		msg := framed(0, proto(1, strings.Repeat("words of plain prose ", size/21+1)[:size], 2, "id"))
+		wire := bytes.Repeat(msg, max(1<<20/len(msg), 1))
+		for name, m := range map[string]*Message{"messages": grpcMessage(nil), "windows": grpcMessage(nil, "Content-Type", "application/octet-stream")} {
+			b.Run(fmt.Sprint(size, "/", name), func(b *testing.B) {
+				b.SetBytes(int64(len(wire)))
+				b.ReportAllocs()
+				for b.Loop() {
+					m.Body = bytes.NewReader(wire)
+					for st := NewStream(m, nil, Limits{}); ; {
+						if _, err := st.Next(); err != nil {
+							break
+						}
+						st.Emit(nil)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestSmallGRPCMessagesCostFewAllocations: what a stream takes does not grow
+// with its messages.
+func TestSmallGRPCMessagesCostFewAllocations(t *testing.T) {
+	if racing {
+		t.Skip("skipped, because the race detector allocates")
+	}
+	const perWindow = 4
+	wire := bytes.Repeat(framed(0, proto(1, "hello", 2, "id")), 10_000)
+	windows := 0
+	n := testing.AllocsPerRun(5, func() {
+		windows = 0
+		for st := NewStream(grpcMessage(bytes.NewReader(wire)), nil, Limits{}); ; windows++ {
+			if _, err := st.Next(); err != nil {
+				return
+			}
+			st.Emit(nil)
+		}
+	})
+	if n > float64(perWindow*windows+60) {
+		t.Errorf("%v allocations in %d windows", n, windows)
+	}
+}
