@@ -272,8 +272,8 @@ func (c *Content) readProto(mem []span, from, to int, d int32) []span {
 }
 
 // protoSpans appends the fields with bytes of the message b[at:to], and those of
-// the messages in them, whose borders may be taken for text. ok is false if it
-// is no message.
+// the messages in them, whose borders may be taken for text, one more
+// than are read at most. ok is false if it is no message.
 func protoSpans(spans []span, b []byte, at, to, depth int) (out []span, ok bool) {
 	for at < to {
 		tag, n := be.Uvarint(b[at:to])
