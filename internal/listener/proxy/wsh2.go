@@ -3,6 +3,7 @@ package proxy
 import (
 	"io"
 	"net/http"
+	"strconv"
 
 	"outvet/internal/answer"
 )
@@ -53,7 +54,7 @@ func (x *exchange) unknownProtocol() (p *answer.Problem, why string) {
 // status of success would tell the client that it did switch.
 func (x *exchange) declined(res *http.Response) {
 	if _, ok := x.w.(*socket); ok && res.StatusCode/100 == 2 {
-		x.out.Error = "the server answered a request for a WebSocket with status " + res.Status[:3]
+		x.out.Error = "the server answered a request for a WebSocket with status " + strconv.Itoa(res.StatusCode)
 		x.fail(answer.Problem{Status: http.StatusBadGateway, Title: "Upstream connection failed",
 			Detail: x.out.Error, Code: "http_protocol_error", Error: "http_protocol_error"})
 		return
