@@ -20,9 +20,9 @@ func (f *Forwarder) newCleartext(g *call.Guard) *http.Transport {
 	return t
 }
 
-// overH2 returns the transport for HTTP/2 with servers of a scheme.
-func (p *pool) overH2(scheme string) *http.Transport {
-	if scheme == "http" {
+// overH2 returns the transport for HTTP/2.
+func (p *pool) overH2(proto Proto) *http.Transport {
+	if proto == H2Clear {
 		return p.h2c
 	}
 	return p.h2
