@@ -14,7 +14,7 @@ import (
 // floors lists the packages of each floor, lowest first. A package may import
 // lower floors only.
 var floors = [][]string{
-	{"call"},
+	{"call", "internal/xconnect"},
 	{"internal/payload/layer", "internal/payload/inflate", "internal/payload/wsframe", "internal/http1", "internal/match", "internal/filter", "internal/hostname", "internal/hello", "internal/kill"},
 	{"internal/payload", "internal/session", "internal/policy", "internal/record", "internal/forward", "internal/ca", "internal/answer", "internal/metrics"},
 	{"internal/inspect"},
@@ -42,6 +42,7 @@ var listenersMay = map[string]bool{
 	"call": true, "internal/gate": true, "internal/payload": true, "internal/forward": true, "internal/ca": true,
 	"internal/payload/wsframe": true, // the messages of a WebSocket
 	"internal/http1":           true, // the messages of HTTP/1.1
+	"internal/xconnect":        true, // lets HTTP/2 take WebSockets
 	"internal/hostname":        true, // the one spelling of a host
 	"internal/hello":           true, // what a TLS client says first
 	"internal/kill":            true, // the words of the kill switch

@@ -33,10 +33,12 @@ const (
 // connection never serves a call of another pool: its address was judged by
 // this one's guard only.
 type pool struct {
-	h1   *h1Pool
-	h2   *http.Transport
-	used atomic.Uint64 // Forwarder.clock at the last use
-	over atomic.Bool   // no further call comes here
+	opening opening // of HTTP/2
+	h1      *h1Pool
+	h2      *http.Transport
+	h2c     *http.Transport // HTTP/2 in the clear, for clients that speak it so
+	used    atomic.Uint64   // Forwarder.clock at the last use
+	over    atomic.Bool     // no further call comes here
 }
 
 // pool returns the pool of g. It does not allocate for a guard that was seen.
@@ -60,7 +62,7 @@ func (f *Forwarder) newPool(g *call.Guard) *pool {
 		if len(f.pools) >= maxPools {
 			f.evict()
 		}
-		p = &pool{h1: f.newH1(g), h2: f.newTransport(g)}
+		p = &pool{h1: f.newH1(g), h2: f.newTransport(g), h2c: f.newCleartext(g)}
 		f.pools[key] = p
 	}
 	if len(f.byGuard) >= maxKnown {
@@ -95,6 +97,7 @@ func (p *pool) close() {
 	p.over.Store(true)
 	p.h1.close()
 	p.h2.CloseIdleConnections()
+	p.h2c.CloseIdleConnections()
 }
 
 // newTLS returns how TLS is spoken to servers.

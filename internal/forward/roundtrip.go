@@ -16,16 +16,20 @@ type Proto uint8
 
 // The protocols.
 const (
-	H1 Proto = iota // HTTP/1.1 alone is offered
-	H2              // HTTP/2 is offered before HTTP/1.1
+	H1      Proto = iota // HTTP/1.1 alone is offered
+	H2                   // HTTP/2 is offered before HTTP/1.1
+	H2Clear              // HTTP/2 in the clear, where there is no TLS
 )
 
 // ProtoOf returns what the client that sent r speaks.
 func ProtoOf(r *http.Request) Proto {
-	if r.ProtoMajor == 2 {
-		return H2
+	switch {
+	case r.ProtoMajor != 2:
+		return H1
+	case r.URL != nil && r.URL.Scheme == "http":
+		return H2Clear
 	}
-	return H1
+	return H2
 }
 
 var errScheme = errors.New("unsupported protocol scheme")
@@ -51,14 +55,16 @@ func (f *Forwarder) RoundTrip(req *http.Request, g *call.Guard, proto Proto) (*h
 	}
 	p := f.pool(g)
 	tr := traceOf(req.Context())
-	if proto == H1 || req.URL.Scheme == "http" || req.Header.Get("Upgrade") != "" { // HTTP/2 has no upgrades
+	if proto == H1 || proto == H2 && req.URL.Scheme == "http" || req.Header.Get("Upgrade") != "" { // HTTP/2 has no upgrades
 		resp, err := p.h1.roundTrip(req, host, tr)
 		if err != nil {
 			return nil, fault(given(req.Context(), err), host)
 		}
 		return resp, nil
 	}
-	resp, err := p.h2.RoundTrip(req.WithContext(tr.follow(req.Context())))
+	ctx, opened := p.opening.begin(tr.follow(req.Context()), req.URL.Scheme+req.URL.Host, f.opt.IdleTimeout)
+	resp, err := p.overH2(proto).RoundTrip(req.WithContext(ctx))
+	opened()
 	if p.over.Load() { // flushed meanwhile: what it opened since is closed with the call
 		p.close()
 	}

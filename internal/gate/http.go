@@ -33,8 +33,10 @@ func HTTP(method string, u *url.URL, header http.Header, body io.Reader, length 
 		Op:   call.Op{Protocol: "http", Method: method, Target: targetPath(u)},
 	}
 	m := &payload.Message{Host: u.Hostname(), Target: u.RequestURI(), Header: header, Body: body, Length: length}
-	if ct := header.Get("Content-Type"); strings.HasPrefix(ct, "application/grpc") {
+	if ct := strings.ToLower(header.Get("Content-Type")); strings.HasPrefix(ct, "application/grpc") {
 		c.Op.Protocol, m.Endless = "grpc", true
+	} else if strings.HasPrefix(ct, "application/connect+") { // Connect's streams are framed alike
+		m.Endless = true
 	}
 	return c, m, nil
 }

@@ -42,6 +42,7 @@ type Passage struct {
 	done    bool
 	body    *body
 	loan    loan
+	debt    debt
 	whole   []byte
 	lent    lent // holds whole, if that came from a pool
 
@@ -308,6 +309,7 @@ func (p *Passage) Close(o call.Outcome) error {
 	p.g.open.remove(p)
 	p.cut(nil)
 	p.loan.repay()
+	p.debt.end()
 	r := p.closed(o)
 	p.whole = nil
 	p.lent.giveBack()

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -19,8 +20,10 @@ func (p *Passage) openStream(r *rules, rest io.Reader, head []byte) {
 	if !p.m.Endless {
 		why = fmt.Sprintf("is over %d bytes, pauses, or found no memory", p.bodyLimit())
 	}
-	p.decided.Uninspected = append(p.decided.Uninspected,
-		call.Uninspected{Part: "body", Reason: "body " + why + ": read in windows", Windowed: true})
+	if !payload.ByMessage(p.m) {
+		p.decided.Uninspected = append(p.decided.Uninspected,
+			call.Uninspected{Part: "body", Reason: "body " + why + ": read in windows", Windowed: true})
+	}
 	content := payload.Decode(p.m, nil, p.g.Limits)
 	defer content.Release()
 	if !p.find(r, content, r.policy.Wants) {
@@ -32,6 +35,7 @@ func (p *Passage) openStream(r *rules, rest io.Reader, head []byte) {
 		p.m.Endless = true // its sender may wait for an answer to what is held back
 	}
 	w := &windows{p: p, s: payload.NewStream(p.m, head, p.g.Limits)}
+	w.s.Lend = p.lend
 	if !endless && !w.first(r) {
 		return
 	}
@@ -100,6 +104,9 @@ func (w *windows) advance() ([]byte, error) {
 		return w.s.Emit(w.edits)
 	}
 	content, err := w.s.Next()
+	if bad, ok := errors.AsType[*payload.Malformed](err); ok {
+		return nil, w.p.stop(faulty("read the request", bad))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -157,6 +164,7 @@ func (p *Passage) judge(content *payload.Content) ([]call.Edit, error) {
 	d := call.Decision{Findings: found, Uninspected: content.Uninspected, Policy: r.policy.Digest()}
 	r.policy.Decide(&c, &d)
 	p.noteSeen(found)
+	p.noteUnread(content.Uninspected)
 	if d.Verdict != call.Allow && !d.Observed {
 		return nil, p.stopLocked(d)
 	}

@@ -30,6 +30,7 @@
 //	body                            plain text, XML, HTML, anything else
 //	body/messages/3/content         JSON value; body/messages/3/(key) a name in that object
 //	body/1/a                        in the second of several JSON values in a row (the first has no index)
+//	body/message/3                  third message of a stream of gRPC
 //	body/field                      of a form; body/(key) the name of a field
 //	body/field/(head)               header block of a part of a multipart body, which is named by
 //	                                its name, else by its index; body/field/(key) that name,
@@ -79,6 +80,20 @@
 // redactions are masks of the same length. Of a compressed stream what leaves
 // lags 160 KiB of decoded text behind what was inspected, and nothing can be
 // edited. A stream that is damaged or a bomb ends with an error.
+//
+// # gRPC
+//
+// Of a stream of gRPC each message is a window of its own, read whole and
+// inflated by grpc-encoding (gzip, deflate, zstd, br); small ones that came
+// together are one window, named after the first: body/message/3. A message is
+// text, or what the content type calls it (application/grpc+json). gRPC-Web and
+// the streams of Connect are framed alike and read so. If it is
+// protobuf, fields beside whose text a tag or a length looks like part of the
+// word are read for themselves, too. Redactions are masks of the same length, so
+// that the lengths around them stay right; a compressed message that is edited
+// leaves uncompressed. A message longer than Limits.Body, a prefix that is none
+// and a stream that ends within a message are Malformed: nothing more leaves.
+// What is split over two messages is not found.
 //
 // # Edits
 //

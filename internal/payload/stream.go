@@ -51,7 +51,12 @@ type Stream struct {
 	left int    // bytes at the head of buf that have left already
 	err  error  // of src, or io.EOF
 
-	problem string // why the coding cannot be read
+	// Lend is asked for the memory of a message that is held whole: size bytes in
+	// all. It reports false if there is none. It may be nil, and is set before Next.
+	Lend func(size int64) bool
+
+	grpc    *messages // nil if it is no gRPC
+	problem string    // why the coding cannot be read
 	lim     Limits
 }
 
@@ -65,6 +70,10 @@ func NewStream(m *Message, head []byte, lim Limits) *Stream {
 		s.src = io.MultiReader(s.src, m.Body)
 	}
 	coding := codingOf(m)
+	if s.grpc = newMessages(m, head); s.grpc != nil && coding == "" {
+		return s
+	}
+	s.grpc = nil
 	if c := strings.TrimSpace(coding); c == "" || strings.EqualFold(c, "identity") {
 		return s
 	}
@@ -81,6 +90,9 @@ func NewStream(m *Message, head []byte, lim Limits) *Stream {
 // Next returns the next window. It returns what has arrived rather than wait
 // for a full window. At the end it returns io.EOF, after a last window.
 func (s *Stream) Next() (*Content, error) {
+	if s.grpc != nil {
+		return s.grpc.next(s)
+	}
 	s.drop()
 	seen := len(s.buf)
 	if err := s.fill(); err != nil {
@@ -171,6 +183,9 @@ func (s *Stream) decode(seen int) {
 // already, or that stands in a compressed stream, cannot be edited; that is an
 // error, and nothing may leave any more.
 func (s *Stream) Emit(edits []call.Edit) ([]byte, error) {
+	if s.grpc != nil {
+		return s.grpc.emit(s, edits)
+	}
 	if err := s.mask(edits); err != nil {
 		return nil, err
 	}

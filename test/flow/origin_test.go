@@ -32,6 +32,8 @@ type origin struct {
 	ca                  []byte // PEM
 	httpsPort, httpPort string
 	servers             []*http.Server
+	talked              chan struct{} // closed when a WebSocket was over
+	once                sync.Once
 
 	// mu keeps the lines of one request together.
 	mu  sync.Mutex
@@ -43,7 +45,7 @@ func newOrigin(log, repos string) (*origin, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &origin{log: f}
+	o := &origin{log: f, talked: make(chan struct{})}
 	leaf, err := o.certificates()
 	if err != nil {
 		return nil, err
@@ -53,6 +55,8 @@ func newOrigin(log, repos string) (*origin, error) {
 	mux.HandleFunc("/sse", o.sse)
 	mux.HandleFunc("/status/{code}", o.status)
 	mux.HandleFunc("/ws", o.webSocket)
+	mux.HandleFunc("/page", o.page)
+	mux.HandleFunc("/after", o.after)
 	mux.Handle("/git/", gitServer(repos))
 	for _, conf := range []*tls.Config{{GetCertificate: leaf, NextProtos: []string{"h2", "http/1.1"}}, nil} {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -106,6 +110,28 @@ func (o *origin) status(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(code)
 }
 
+// page is for a browser: it talks over a WebSocket as talk.cjs of the scripts
+// does. What it says last stands behind # in its address, which is not sent.
+func (o *origin) page(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/html")
+	io.WriteString(w, `<!doctype html><body><script>
+const ws = new WebSocket("wss://" + location.host + "/ws")
+ws.onopen = () => ws.send("hello")
+ws.onmessage = e => { document.body.append("said " + e.data); ws.send("the key is " + location.hash.slice(1)) }
+ws.onclose = e => document.body.append(" closed " + e.code + " " + e.reason)
+</script><img src=/after>`)
+}
+
+// after keeps a page loading until a WebSocket is over.
+func (o *origin) after(w http.ResponseWriter, r *http.Request) {
+	select {
+	case <-o.talked:
+		time.Sleep(500 * time.Millisecond) // the browser hears of it, too
+	case <-time.After(10 * time.Second):
+	case <-r.Context().Done():
+	}
+}
+
 // webSocket writes the messages of a WebSocket down and answers each.
 func (o *origin) webSocket(w http.ResponseWriter, r *http.Request) {
 	c, buf, err := http.NewResponseController(w).Hijack()
@@ -113,6 +139,7 @@ func (o *origin) webSocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer c.Close()
+	defer o.once.Do(func() { close(o.talked) })
 	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	fmt.Fprintf(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
 		base64.StdEncoding.EncodeToString(sum[:]))

@@ -135,5 +135,5 @@ func (x *exchange) drain() {
 		return
 	}
 	http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(drainTime))
-	io.CopyN(io.Discard, b, drainMax)
+	io.CopyN(io.Discard, b, x.drainMost())
 }

@@ -226,7 +226,8 @@ func (x *exchange) stream(res *http.Response) {
 		case err == io.EOF:
 			return
 		case err != nil:
-			x.broken(err)
+			x.broken(err, res)
+			return
 		}
 	}
 }
@@ -241,7 +242,7 @@ func readiness(body io.Reader) func() bool {
 }
 
 // broken ends an answer whose head is sent in a way that the client notices.
-func (x *exchange) broken(err error) {
+func (x *exchange) broken(err error, res *http.Response) {
 	switch s := x.p.Stopped(); {
 	case s != nil:
 		x.out.Error = s.Error()
@@ -250,7 +251,9 @@ func (x *exchange) broken(err error) {
 	default:
 		x.out.Error = forward.Classify(err).Error()
 	}
-	panic(http.ErrAbortHandler)
+	if !x.closeGRPC(err, res) {
+		panic(http.ErrAbortHandler)
+	}
 }
 
 type noFlush struct{}

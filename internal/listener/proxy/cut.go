@@ -1,6 +1,9 @@
 package proxy
 
-import "time"
+import (
+	"io"
+	"time"
+)
 
 // Sever closes, after grace, every connection that is open now, idle ones
 // included. The gate has stopped the calls in them; grace is for the answers that
@@ -16,7 +19,12 @@ func (s *Server) Sever(grace time.Duration) {
 		ends = append(ends, func() { t.Conn.Close() })
 	}
 	for w := range s.talks {
-		ends = append(ends, func() { w.conn.Close(); w.up.Close() })
+		ends = append(ends, func() {
+			if c, ok := w.conn.(io.Closer); ok { // a stream of HTTP/2 ends with its tunnel
+				c.Close()
+			}
+			w.up.Close()
+		})
 	}
 	s.mu.Unlock()
 	time.AfterFunc(grace, func() {

@@ -14,7 +14,8 @@
 //	                  below). Else it ends here, with a certificate of our own;
 //	                  HTTP/1.1 and HTTP/2 inside are judged request by request
 //	a hello of SSL 2  refused by an alert, and recorded
-//	METHOD and space  HTTP in the clear, judged request by request
+//	METHOD and space  HTTP in the clear, judged request by request; so is HTTP/2
+//	                  that begins without TLS (PRI), which leaves so, too
 //	anything else,    a raw connection, judged once by its destination and then
 //	or nothing in     in windows of what the client sends
 //	250 ms
@@ -85,9 +86,11 @@
 //
 // # WebSocket
 //
-// A WebSocket (RFC 6455) over HTTP/1.1 is one call of protocol ws: its handshake
-// is judged like any request, and then each message of the client, whole and
-// inflated, before a byte of it leaves. Messages that policy does not edit keep
+// A WebSocket (RFC 6455), over HTTP/1.1 or as a stream of HTTP/2 (RFC 8441), is
+// one call of protocol ws: its handshake is judged like any request, that of
+// HTTP/2 as the GET that it stands for. The server is asked over HTTP/1.1. Then
+// each message of the client is judged, whole and inflated, before a byte of it
+// leaves. Messages that policy does not edit keep
 // their frames and their compression, byte for byte but for a new masking key;
 // an edited one leaves as one uncompressed frame, and so do those after it if
 // they would refer to it. Control frames pass a message in whose midst they
@@ -103,4 +106,29 @@
 //	Shutdown            1001 to both, at once
 //
 // Each message is judged by itself: what is split over two is not found.
+//
+// # HTTP/2
+//
+// net/http speaks it; TestHTTP2Conforms runs h2spec against it and lists what
+// fails. Each stream is judged for itself: one for another host than that of the
+// tunnel is misdirected (421), as is a field Host that differs from :authority
+// malformed (400). An extended CONNECT for something else than a WebSocket, which
+// could be a tunnel of its own, is answered by 501. All of these leave records.
+//
+//	streams at a time      250; a client that resets faster than handlers end loses its connection
+//	head                   64 KiB, frames of 16 KiB
+//	unread of a stream     128 KiB, of a connection 2 MiB: sixteen stalled streams stall no other
+//	who takes nothing      is reset after StallTime; a connection likewise
+//	an idle connection     holds 50 KB after small messages, twice that after large ones
+//
+// A stream that the server resets is reset for the client, always with
+// INTERNAL_ERROR: the library knows no other code. A client that resets one is
+// gone for the server at once.
+//
+// # gRPC
+//
+// The messages of a client are judged one by one, whole and inflated (package
+// payload). A refusal is a grpc-status: 7, in the head if nothing was answered
+// yet, else in the trailer. A stream that the server resets ends in a trailer
+// with the status that gRPC gives the code of the reset.
 package proxy

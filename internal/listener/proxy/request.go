@@ -27,6 +27,7 @@ type exchange struct {
 	m     *payload.Message
 	p     *gate.Passage
 	ws    string // what it asks to be upgraded to, if that is a WebSocket
+	odd   string // what contradicts itself in its head
 	body  body   // what the client sends
 	trace forward.Trace
 	out   call.Outcome
@@ -50,6 +51,8 @@ func (s *Server) outer(w http.ResponseWriter, r *http.Request) {
 
 // inner serves what comes through a tunnel.
 func (s *Server) inner(w http.ResponseWriter, r *http.Request) {
+	w = s.overH2(w, r)
+	defer ended(w)
 	s.serve(w, r, r.Context().Value(tunnelKey{}).(*tunnel))
 }
 
@@ -104,10 +107,10 @@ func (x *exchange) describe() *answer.Problem {
 			u.Host = hostPort(x.t.host, x.t.port)
 		}
 	}
-	if r.Method == http.MethodConnect || u.Scheme != "http" && u.Scheme != "https" {
+	if r.Method == http.MethodConnect && r.Header[protocolField] == nil || u.Scheme != "http" && u.Scheme != "https" {
 		return malformed("the proxy carries http and https requests and CONNECT to it, not " + r.Method + " of " + u.Scheme)
 	}
-	x.ws = upgrades(r)
+	x.ws = x.asks()
 	has := x.body.take(r, &x.s.beginnings)   // it needs to see Expect
 	if strings.Contains(r.RequestURI, "#") { // servers differ in what they take for the path
 		return malformed("a request target has no fragment")
@@ -115,6 +118,7 @@ func (x *exchange) describe() *answer.Problem {
 	if i := strings.IndexFunc(r.RequestURI, func(c rune) bool { return c <= ' ' || c >= 0x7f }); i >= 0 {
 		return malformed("the target of the request holds a byte at " + strconv.Itoa(i) + " that must be percent-encoded")
 	}
+	x.odd = x.oddH2()
 	hopByHop(r.Header, r.ProtoMajor == 2)
 	answer.Strip(r.Header)
 	delete(r.Header, "Txn-Token")
@@ -162,6 +166,12 @@ func (x *exchange) misled() (p *answer.Problem, why string) {
 	case d.Host != x.t.host || d.Port != x.t.port:
 		return misdirected("the request is for " + hostPort(d.Host, d.Port) + ", its tunnel for " + hostPort(x.t.host, x.t.port)),
 			"the request is for another host or port than its tunnel"
+	}
+	if p, why := x.unknownProtocol(); p != nil {
+		return p, why
+	}
+	if x.odd != "" {
+		return malformed(x.odd), x.odd
 	}
 	if x.s.loops(d) {
 		const why = "the request leads back to the proxy itself"

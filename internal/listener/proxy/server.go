@@ -119,6 +119,8 @@ func (s *Server) setUp() {
 		ReadHeaderTimeout: s.HeadTime, IdleTimeout: s.IdleTime, MaxHeaderBytes: headMax,
 	}
 	s.inside.Protocols.SetHTTP2(true)
+	s.inside.Protocols.SetUnencryptedHTTP2(true)
+	s.inside.HTTP2 = s.h2Bounds()
 	s.inside.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		return context.WithValue(ctx, tunnelKey{}, tunnelOf(c))
 	}

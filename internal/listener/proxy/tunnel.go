@@ -139,6 +139,10 @@ func (t *tunnel) serve() {
 		t.fault = tooOld
 		t.Close()
 	case kindHTTP:
+		if t.h2 = t.priorKnowledge(); t.h2 {
+			t.hand(t)
+			return
+		}
 		t.serveHTTP(t)
 	default:
 		if k == kindGone {
@@ -148,7 +152,7 @@ func (t *tunnel) serve() {
 	}
 }
 
-// hand gives c, TLS over t, to the server of HTTP/2.
+// hand gives c, t or TLS over it, to the server of HTTP/2.
 func (t *tunnel) hand(c net.Conn) {
 	t.idle.Store(false)
 	if !t.s.tunnels.push(c) {

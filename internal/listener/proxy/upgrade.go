@@ -57,7 +57,7 @@ func (x *exchange) upgrade() {
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusSwitchingProtocols {
-		x.respond(res)
+		x.declined(res)
 		return
 	}
 	deflate, why := x.accepted(res, key)
@@ -125,24 +125,38 @@ func wsHeader(h http.Header, upgrade string) http.Header {
 // talk answers the client with the server's handshake and carries what both
 // say then.
 func (x *exchange) talk(res *http.Response, up upstream, deflate *wsframe.Params) {
-	head, err := switching(res, x.trace.Answered)
-	if err != nil {
-		x.out.Error = "the server's answer has a field that cannot be written"
-		return
-	}
-	conn, early := x.w.(*response).c.takeOver()
 	x.out.Status = res.StatusCode
-	x.last = &closing{conn, true}
-	if _, err := conn.Write(head); err != nil {
-		x.out.Error = "the client went away"
+	c := x.switched(res)
+	if c == nil {
 		return
 	}
-	w := newTalk(x, conn, early, up, deflate)
+	w := newTalk(x, c, up, deflate)
 	if !x.s.join(w) {
 		w.goAway()
 	}
 	defer x.s.part(w)
 	w.run()
+}
+
+// switched tells the client that its WebSocket stands and returns its side of
+// it, nil if it is gone.
+func (x *exchange) switched(res *http.Response) client {
+	if c, ok := x.w.(*socket); ok {
+		c.begin(res)
+		return c
+	}
+	head, err := switching(res, x.trace.Answered)
+	if err != nil {
+		x.out.Error = "the server's answer has a field that cannot be written"
+		return nil
+	}
+	conn, early := x.w.(*response).c.takeOver()
+	x.last = &closing{conn, true}
+	if _, err := conn.Write(head); err != nil {
+		x.out.Error = "the client went away"
+		return nil
+	}
+	return &earlyConn{conn, early}
 }
 
 // switching returns the head of a 101 answer, to be written at once.

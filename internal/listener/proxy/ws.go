@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
-	"net"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -32,13 +31,21 @@ type upstream interface {
 	CloseWrite() error
 }
 
+// A client is the connection of the program that speaks over a WebSocket, or
+// its stream in one.
+type client interface {
+	io.ReadWriter
+	SetReadDeadline(time.Time) error
+	SetWriteDeadline(time.Time) error
+}
+
 // A talk is a WebSocket under way. Each message of the client is judged whole
 // before a byte of it leaves; a control frame passes a message in whose midst
 // it came. What the server says passes as it comes.
 type talk struct {
 	x    *exchange
 	p    *gate.Passage
-	conn net.Conn // the client's
+	conn client
 	up   upstream
 	over chan struct{} // closed when the server is not read any more
 	away atomic.Bool   // the proxy is being shut down
@@ -56,9 +63,9 @@ type talk struct {
 	down // to the client
 }
 
-func newTalk(x *exchange, conn net.Conn, early []byte, up upstream, deflate *wsframe.Params) *talk {
+func newTalk(x *exchange, conn client, up upstream, deflate *wsframe.Params) *talk {
 	w := &talk{x: x, p: x.p, conn: conn, up: up, over: make(chan struct{}), out: bufio.NewWriterSize(up, 4<<10)}
-	w.in = wsframe.Reader{R: &earlyConn{conn, early}, Deflate: deflate != nil, Max: x.s.messageMax()}
+	w.in = wsframe.Reader{R: conn, Deflate: deflate != nil, Max: x.s.messageMax()}
 	w.in.Grow = w.lend
 	if deflate != nil {
 		w.take = deflate.ClientTakeover
@@ -157,10 +164,10 @@ func (w *talk) end(err error) {
 			w.x.out.Error = "a message could not be inspected: " + fault.Why
 		}
 		w.farewell(nil, fault.Code, "outvet: "+fault.Why, server)
+	case w.x.r.Context().Err() != nil: // its stream is reset; who is gone hears no more
+		w.x.out.Error = "the client went away"
 	case w.isOver(): // the server ended; the client may have said no more
-		if f := w.down.fault; f != nil {
-			w.farewell(nil, f.Code, "outvet: "+f.Why, f.Code)
-		}
+		w.disown()
 	case err == io.EOF || err == io.ErrUnexpectedEOF:
 		if !w.down.closed() {
 			w.x.out.Error = "the client went away"
@@ -169,6 +176,17 @@ func (w *talk) end(err error) {
 		w.wait(endTime)
 	default:
 		w.wait(byeTime) // what the server said before it took no more
+		if w.isOver() {
+			w.disown()
+		}
+	}
+}
+
+// disown ends the talk if the server, which is not read any more, broke the
+// protocol.
+func (w *talk) disown() {
+	if f := w.down.fault; f != nil {
+		w.farewell(nil, f.Code, "outvet: "+f.Why, f.Code)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"sync"
 
 	"outvet/internal/answer"
@@ -16,7 +15,7 @@ import (
 // as it comes; the frames are only followed, so that a farewell of ours can be
 // put between them.
 type down struct {
-	conn  net.Conn
+	conn  client
 	fault *wsframe.Fault // of the server; read once the server is not read any more
 
 	// mu guards the rest and orders what is written to conn.
