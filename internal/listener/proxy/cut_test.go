@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"context"
 	"fmt"
 	"io"
@@ -103,7 +104,9 @@ func upload(h2 bool) func(*testing.T, *rig, *sea) func() error {
 		pr, pw := io.Pipe()
 		t.Cleanup(func() { pw.CloseWithError(io.ErrClosedPipe) })
 		go func() {
-			for b := bytes.Repeat([]byte("some words "), 4<<10); ; {
+			text := bytes.Repeat([]byte("some words "), 4<<10)
+			message := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(text))), text...) // of gRPC
+			for b := message; ; {
 				if _, err := pw.Write(b); err != nil {
 					return
 				}
