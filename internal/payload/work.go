@@ -1,10 +1,7 @@
 package payload
 
 import (
-	"bytes"
 	"hash/maphash"
-
-	"github.com/go-json-experiment/json/jsontext"
 
 	"outvet/internal/payload/layer"
 )
@@ -18,10 +15,7 @@ type work struct {
 	line  []byte
 	basic [2]int // the span in Text of the credentials of the Basic scheme
 
-	json  jsontext.Decoder
-	src   bytes.Buffer
 	stack []level
-	valid bool // what is read as JSON is valid UTF-8
 
 	rows    [rowCount]row
 	columns []column
@@ -57,6 +51,4 @@ func (w *work) reset(c *Content) {
 // release lets go of what belongs to the call.
 func (w *work) release() {
 	clear(w.names)
-	w.src = bytes.Buffer{}
-	w.json.Reset(&w.src)
 }
