@@ -49,7 +49,6 @@ type part struct {
 	name       int32 // the part that holds its name, ^index in an array, or unnamed
 	role       role
 	form       form
-	raw        uint8 // while it is read as JSON: what is in it
 }
 
 const (

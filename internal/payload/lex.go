@@ -1,10 +1,5 @@
 package payload
 
-import (
-	le "encoding/binary"
-	"math/bits"
-)
-
 // A level is one object or array that is being read.
 type level struct {
 	node  int32 // itself
@@ -21,37 +16,33 @@ func (l *level) next() {
 	}
 }
 
-// What the raw content of a string holds besides plain ASCII.
-const (
-	rawEscape = 1 << iota
-	rawHigh
-)
-
 // deepest is how many objects and arrays may stand in each other.
 const deepest = 10_000
 
-// A lexer reads the tokens of JSON.
+// A lexer reads JSON into a Content.
 type lexer struct {
+	c     *Content
 	s     []byte
-	i     int
+	in    int // where s stands
+	i     int // what is read of it
+	doc   int32
+	form  form
 	stack []level
 	comma bool // between this value and the one before a comma must stand
 	ahead bool // a comma was read: what closes must not follow
 	begun bool // a value was read
 }
 
-// lex reads s, JSON values in a row (RFC 8259), and adds their parts. Their
-// spans are those of what stands in s, of strings without their quotes: nothing
-// is written to Text before all of s is known to be JSON. It reports false if it
-// is not; the parts and nodes are then some of those in s.
-func (c *Content) lex(s []byte, d, at int32, f form) bool {
-	x := lexer{s: s, stack: append(c.work.stack[:0], level{node: at, name: unnamed})}
-	ok := x.values(c, d, f)
+// lex reads s, JSON values in a row (RFC 8259), which stands at in. It reports
+// false if it is none; what it added is then some of what is in s.
+func (c *Content) lex(s []byte, in int, d, at int32, f form) bool {
+	x := lexer{c: c, s: s, in: in, doc: d, form: f, stack: append(c.work.stack[:0], level{node: at, name: unnamed})}
+	ok := x.values()
 	c.work.stack = x.stack
 	return ok
 }
 
-func (x *lexer) values(c *Content, d int32, f form) bool {
+func (x *lexer) values() bool {
 	s := x.s
 	for {
 		i := x.i
@@ -63,7 +54,7 @@ func (x *lexer) values(c *Content, d int32, f form) bool {
 		}
 		b := s[i]
 		if k := follows[b]; k != isValue {
-			if !x.follow(b, k) {
+			if !x.follow(k) {
 				return false
 			}
 			continue
@@ -80,35 +71,24 @@ func (x *lexer) values(c *Content, d int32, f form) bool {
 			}
 			x.begun = true
 		}
-		switch {
-		case b == '"':
-			end, raw := stringEnd(s, i+1)
-			if end < 0 {
+		if inside && !top.array && top.name == unnamed {
+			if b != '"' || !x.name(top) {
 				return false
 			}
-			p := part{start: int32(i + 1), end: int32(end), doc: d, node: top.node, name: top.name, form: f, raw: raw}
-			x.i = end + 1
-			if inside && !top.array && top.name == unnamed {
-				p.role = key
-				top.name = int32(len(c.parts))
-				c.parts = append(c.parts, p)
-				if !x.colon() {
-					return false
-				}
-				continue
+			continue
+		}
+		switch b {
+		case '"':
+			if !x.string(part{doc: x.doc, node: top.node, name: top.name, form: x.form}) {
+				return false
 			}
-			if p.start < p.end {
-				c.parts = append(c.parts, p)
-			}
-		case inside && !top.array && top.name == unnamed:
-			return false
-		case b == '{' || b == '[':
+		case '{', '[':
 			if len(x.stack) > deepest {
 				return false
 			}
-			c.nodes = append(c.nodes, node{node: top.node, name: top.name})
+			x.c.nodes = append(x.c.nodes, node{node: top.node, name: top.name})
 			top.next()
-			x.open(int32(len(c.nodes)-1), b == '[')
+			x.open(int32(len(x.c.nodes)-1), b == '[')
 			continue
 		default:
 			n, number := scalarLen(s[i:])
@@ -116,13 +96,51 @@ func (x *lexer) values(c *Content, d int32, f form) bool {
 				return false
 			}
 			if number && (n >= shortNumber || !inside) {
-				c.parts = append(c.parts, part{start: int32(i), end: int32(i + n), doc: d, node: top.node, name: top.name, form: numberForm})
+				p := x.c.open(part{doc: x.doc, node: top.node, name: top.name, form: numberForm})
+				x.c.copyText(s[i:i+n], x.in+i)
+				x.c.close(p)
 			}
 			x.i += n
 		}
 		top.next()
 		x.comma = inside
 	}
+}
+
+// name reads a name and the colon behind it.
+func (x *lexer) name(top *level) bool {
+	n := int32(len(x.c.parts))
+	if !x.string(part{doc: x.doc, node: top.node, name: unnamed, role: key, form: x.form}) {
+		return false
+	}
+	top.name = n
+	for x.i < len(x.s) && isSpace[x.s[x.i]] {
+		x.i++
+	}
+	x.i++
+	return x.i <= len(x.s) && x.s[x.i-1] == ':'
+}
+
+// string reads the string that begins with the quote at x.i as p. An empty one is
+// no part, unless it is a name.
+func (x *lexer) string(p part) bool {
+	c := x.c
+	text, runs := len(c.Text), len(c.runs)
+	p.start, p.runs = int32(text), int32(runs)
+	c.runs = append(c.runs, run{p.start, int32(x.in + x.i + 1)})
+	end := c.unquote(x.s, x.i+1, x.in)
+	if end < 0 {
+		return false
+	}
+	x.i = end + 1
+	if len(c.Text) == text && p.role != key {
+		c.runs = c.runs[:runs]
+		return true
+	}
+	p.end = int32(len(c.Text))
+	c.Text = append(c.Text, '\n')
+	c.parts = append(c.parts, p)
+	return true
 }
 
 // open begins the object or array n.
@@ -146,7 +164,7 @@ const (
 var follows = [256]uint8{',': isComma, '}': closesObject, ']': closesArray}
 
 // follow reads a comma or the end of an object or array.
-func (x *lexer) follow(b byte, kind uint8) bool {
+func (x *lexer) follow(kind uint8) bool {
 	x.i++
 	if kind == isComma {
 		ok := x.comma
@@ -162,71 +180,7 @@ func (x *lexer) follow(b byte, kind uint8) bool {
 	return true
 }
 
-// colon reads what stands between a name and its value.
-func (x *lexer) colon() bool {
-	for x.i < len(x.s) && isSpace[x.s[x.i]] {
-		x.i++
-	}
-	x.i++
-	return x.i <= len(x.s) && x.s[x.i-1] == ':'
-}
-
 var isSpace = [256]bool{' ': true, '\t': true, '\n': true, '\r': true}
-
-// stringEnd returns where the quote stands that ends the string which begins
-// behind the quote before s[i], and what is in it; -1 if it is no string.
-func stringEnd(s []byte, i int) (end int, raw uint8) {
-	const ones, high = 0x0101010101010101, 0x8080808080808080
-	var all uint64
-	for {
-		for ; i+8 <= len(s); i += 8 {
-			v := le.LittleEndian.Uint64(s[i:])
-			q, b := v^ones*'"', v^ones*'\\'
-			// The lowest bit tells a quote, a backslash or a control character.
-			m := ((q-ones)&^q | (b-ones)&^b | (v-ones*' ')&^v) & high
-			if m != 0 {
-				k := bits.TrailingZeros64(m) >> 3
-				all |= v & (1<<(8*k) - 1)
-				i += k
-				break
-			}
-			all |= v
-		}
-		for i < len(s) && s[i] >= ' ' && s[i] != '"' && s[i] != '\\' {
-			all |= uint64(s[i])
-			i++
-		}
-		if i == len(s) || s[i] < ' ' {
-			return -1, 0
-		}
-		if s[i] == '"' {
-			if all&high != 0 {
-				raw |= rawHigh
-			}
-			return i, raw
-		}
-		raw |= rawEscape
-		n := escapeLen(s[i:])
-		if n == 0 {
-			return -1, 0
-		}
-		i += n
-	}
-}
-
-// escapeLen returns the length of the escape that s begins with, 0 if it is none.
-func escapeLen(s []byte) int {
-	if len(s) < 2 {
-		return 0
-	}
-	if escaped[s[1]] != 0 {
-		return 2
-	}
-	if s[1] != 'u' || len(s) < 6 || nibble(s[2])|nibble(s[3])|nibble(s[4])|nibble(s[5]) < 0 {
-		return 0
-	}
-	return 6
-}
 
 // scalarLen returns the length of the number or literal that s begins with, 0
 // if it is none.
