@@ -31,6 +31,7 @@ type Content struct {
 	idle   bool // released
 	offset int64
 	seen   int // bytes of body that stood in the window before
+	wire   int // bytes of Text that are not derived
 
 	parts []part // by start
 	docs  []doc
@@ -145,6 +146,24 @@ func (c *Content) Part(pos int) (start, end int) {
 	}
 	p := &c.parts[c.partAt(pos)]
 	return int(p.start), int(p.end)
+}
+
+// Head reports whether pos stands in the head of the message, which is host,
+// target and header, or in a layer of it. If not, next is the next
+// position of Text that may.
+func (c *Content) Head(pos int) (next int, ok bool) {
+	if len(c.parts) == 0 {
+		return len(c.Text), false
+	}
+	p := c.partAt(pos)
+	d := &c.docs[c.parts[p].doc]
+	if d.kind == bodyDoc {
+		return max(c.wire, pos), false
+	}
+	for next = int(c.parts[p].end) + 1; d.kind.derived() && d.kind != joinDoc; {
+		d = &c.docs[c.parts[c.partAt(int(d.from))].doc]
+	}
+	return next, d.kind < bodyDoc
 }
 
 // partAt returns the part that holds pos; the '\n' after a part counts to it.

@@ -20,9 +20,12 @@ type binary struct {
 	body     bool // which of the two
 }
 
-// derive opens what the parts hold, level by level: all layers that stand in
-// the wire parts, then all that stand in those.
+// derive adds what the parts hold: fields joined, then level by level all layers
+// that stand in the wire parts, and all that stand in those.
 func (c *Content) derive() {
+	if c.wire = len(c.Text); !c.stream {
+		c.joinWire()
+	}
 	lo := 0
 	for depth := 0; lo < len(c.parts); depth++ {
 		hi := len(c.parts)

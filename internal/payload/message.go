@@ -65,7 +65,6 @@ func Decode(m *Message, body []byte, lim Limits) *Content {
 	if body != nil {
 		c.readBody(codingOf(m), m.Header.Get("Content-Type"), body)
 	}
-	c.joinWire()
 	c.derive()
 	return c
 }
@@ -79,7 +78,6 @@ func codingOf(m *Message) string { return strings.Join(m.Header.Values("Content-
 func DecodeText(path string, b []byte, lim Limits) *Content {
 	c := newContent(lim, path)
 	c.readBody("", "", b)
-	c.joinWire()
 	c.derive()
 	return c
 }

@@ -125,6 +125,7 @@ func (in *Inspector) Inspect(ctx context.Context, s *inspect.Subject) ([]call.Fi
 type parts interface {
 	Part(pos int) (start, end int)
 	Edge(pos int) bool
+	Head(pos int) (next int, ok bool)
 	Place(from, to int) call.Place
 }
 
