@@ -38,6 +38,13 @@ type Content struct {
 	nodes []node
 	runs  []run // by part, then by out
 
+	cells    []cell // by part
+	segments []Segment
+	bodyPart int // the first part of the body
+	headDone bool
+	headHash digest
+	realm    realm
+
 	work *work
 }
 
@@ -116,7 +123,7 @@ func newContent(lim Limits, base string) *Content {
 
 func (c *Content) reset(lim Limits, base string) {
 	*c = Content{Text: c.Text[:0], parts: c.parts[:0], docs: c.docs[:0], nodes: c.nodes[:0], runs: c.runs[:0],
-		work: c.work, base: base, lim: lim.orDefault(), stream: c.stream}
+		cells: c.cells[:0], segments: c.segments[:0], work: c.work, base: base, lim: lim.orDefault(), stream: c.stream}
 	c.work.reset(c)
 }
 
@@ -134,7 +141,7 @@ func (c *Content) Release() {
 		return
 	}
 	clear(c.docs[:cap(c.docs)]) // they hold strings of the call
-	c.body, c.target, c.Uninspected = nil, "", nil
+	c.body, c.target, c.Uninspected, c.lim.Memory = nil, "", nil, nil
 	c.work.release()
 	contents.Put(c)
 }
@@ -146,6 +153,20 @@ func (c *Content) Part(pos int) (start, end int) {
 	}
 	p := &c.parts[c.partAt(pos)]
 	return int(p.start), int(p.end)
+}
+
+// Memory returns the memory that c was decoded with, nil if there is none.
+func (c *Content) Memory() *Memory { return c.lim.Memory }
+
+// Size returns how many bytes Text would have if nothing of it were left out.
+func (c *Content) Size() int {
+	n := len(c.Text)
+	for i := range c.cells {
+		if c.cells[i].gone {
+			n += int(c.cells[i].size)
+		}
+	}
+	return n
 }
 
 // Head reports whether pos stands in the head of the message, which is host,

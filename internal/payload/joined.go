@@ -234,7 +234,7 @@ func (c *Content) joinHost(n int) {
 func (c *Content) extend(r *row, p *part, t tokenKind) {
 	if t != noToken {
 		c.add(r, joinable{from: p.start, to: p.end, word: t == wordToken})
-	} else if p.start != p.end && len(r.fields) > 0 {
+	} else if (p.start != p.end || p.form == goneForm) && len(r.fields) > 0 {
 		c.endRow(r)
 	}
 }

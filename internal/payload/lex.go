@@ -31,12 +31,16 @@ type lexer struct {
 	comma bool // between this value and the one before a comma must stand
 	ahead bool // a comma was read: what closes must not follow
 	begun bool // a value was read
+
+	units  bool   // long strings are units
+	memory bool   // which may be known
+	text   digest // of the raw content of the one that is read
 }
 
 // lex reads s, JSON values in a row (RFC 8259), which stands at in. It reports
 // false if it is none; what it added is then some of what is in s.
-func (c *Content) lex(s []byte, in int, d, at int32, f form) bool {
-	x := lexer{c: c, s: s, in: in, doc: d, form: f, stack: append(c.work.stack[:0], level{node: at, name: unnamed})}
+func (c *Content) lex(s []byte, in int, d, at int32, f form, units bool) bool {
+	x := lexer{c: c, s: s, in: in, doc: d, form: f, units: units, memory: units && c.remembers(c.body), stack: append(c.work.stack[:0], level{node: at, name: unnamed})}
 	ok := x.values()
 	c.work.stack = x.stack
 	return ok
@@ -125,10 +129,14 @@ func (x *lexer) name(top *level) bool {
 // no part, unless it is a name.
 func (x *lexer) string(p part) bool {
 	c := x.c
-	text, runs := len(c.Text), len(c.runs)
+	unit := x.units && p.name >= 0
+	if unit && x.memory && x.recall(p) {
+		return true
+	}
+	text, runs, from := len(c.Text), len(c.runs), x.i+1
 	p.start, p.runs = int32(text), int32(runs)
-	c.runs = append(c.runs, run{p.start, int32(x.in + x.i + 1)})
-	end := c.unquote(x.s, x.i+1, x.in)
+	c.runs = append(c.runs, run{p.start, int32(x.in + from)})
+	end := c.unquote(x.s, from, x.in)
 	if end < 0 {
 		return false
 	}
@@ -140,6 +148,9 @@ func (x *lexer) string(p part) bool {
 	p.end = int32(len(c.Text))
 	c.Text = append(c.Text, '\n')
 	c.parts = append(c.parts, p)
+	if unit && end-from >= unitMin && p.end-p.start >= unitMin {
+		x.cell(from, end, x.text, -1)
+	}
 	return true
 }
 

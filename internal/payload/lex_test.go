@@ -49,7 +49,7 @@ func sameAsOthers(t *testing.T, s []byte) {
 	want, ok := tokensOf(s)
 	c := newContent(Limits{}, "body")
 	defer c.Release()
-	if got := c.readJSON(s, 0, c.addDoc(doc{kind: bodyDoc}), root, jsonForm); got != ok {
+	if got := c.readJSON(s, 0, c.addDoc(doc{kind: bodyDoc}), root, jsonForm, true); got != ok {
 		t.Fatalf("%q: JSON %v, by others %v", s, got, ok)
 	}
 	if !ok {

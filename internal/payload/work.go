@@ -22,6 +22,8 @@ type work struct {
 	texts   []int32 // parts to join the pieces inside of
 	seed    maphash.Seed
 
+	held     []byte // of Text, and of runs, while units are restored
+	heldRuns []run
 	side     []byte   // undecoded bytes of binary layers
 	binaries []binary // to look into
 	holes    []int32  // parts whose text is not looked into

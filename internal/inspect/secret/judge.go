@@ -117,7 +117,8 @@ func (j *judge) near(r *rule, part, v span) bool {
 		}
 	}
 	// Neighbouring fields count too: {"kty": "EC", "d": "…"}.
-	before = j.text[max(0, part.from-reach):part.from]
+	first, _ := j.parts.Bounds(part.from)
+	before = j.text[max(first, part.from-reach):part.from]
 	for _, w := range r.Near {
 		if containsFold(before, w) {
 			return true

@@ -1,0 +1,232 @@
+package secret
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"outvet/call"
+	"outvet/internal/payload"
+)
+
+// Pieces of secrets, whole and cut where a memory might lose them.
+var planted = []string{
+	"ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"[:36],
+	"AKIA" + "Q3EGRIX7YHPTKMUV",
+	"postgres://svc:pLm93kQz71@db.internal.example/x",
+	"password = 'kx9!Tq27vLw#r'",
+	"my api_key",
+	"api_key",
+	"password:",
+	"x8Jk20sLq93mVb71TzPw45",
+	"machine db.corp login svc password",
+	"kx9Tq27vLwr3",
+	"-----BEGIN RSA PRIVATE KEY-----",
+	"-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEAu3Zk5vT0d8b2Qm1XhR7nYc4LpWsE9fGjKaVtBxDzHqNoUiMy\nMIIEpAIBAAKCAQEAu3Zk5vT0d8b2Qm1XhR7nYc4LpWsE9fGjKaVtBxDzHqNoUiMy\n-----END RSA PRIVATE KEY-----",
+	"MIIEpAIBAAKCAQEAu3Zk5vT0d8b2Qm1XhR7nYc4LpWsE9fGjKaVtBxDzHqNoUiMyQ3EGRIX7YHPTKMUVaB",
+	"see asana",
+	"1/1234567890123456:0a1b2c3d4e5f60718293a4b5c6d7e8f9",
+	"kty",
+	"curl",
+	" -u deploy:kx9Tq27vLwr3 ",
+	"dapi" + "0123456789abcdef0123456789abcdef",
+	"\nd\nq83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA",
+}
+
+// A story makes conversations whose messages come again.
+type story struct {
+	*talk
+	plain []string
+	rare  int // one long text of so many has something planted in it
+}
+
+func (s *story) pick(from []string) string { return from[s.rnd.IntN(len(from))] }
+
+// long is a long text, now and then with something planted at its start, in it,
+// at its end, plain or encoded.
+func (s *story) long() string {
+	text := s.pick(s.plain)
+	if s.rnd.IntN(s.rare) > 0 {
+		return text
+	}
+	x := s.pick(planted)
+	switch s.rnd.IntN(8) {
+	case 0:
+		x = base64.StdEncoding.EncodeToString([]byte(x + " and what follows it here"))
+	case 1:
+		q, _ := json.Marshal(map[string]string{"path": "a/b", "text": x})
+		return string(q[:len(q)-1]) + `,"more":` + quoted(text) + `}`
+	case 2:
+		x = strings.ReplaceAll(quoted(x), "-", `\u002d`)
+	}
+	switch s.rnd.IntN(4) {
+	case 0:
+		return x + "\n" + text
+	case 1:
+		return text + "\n" + x
+	case 2:
+		return text + " " + x
+	}
+	i := s.rnd.IntN(len(text))
+	return strings.ToValidUTF8(text[:i]+" "+x+" "+text[i:], "?")
+}
+
+func quoted(s string) string {
+	b, _ := json.Marshal(s)
+	return string(b)
+}
+
+// short is a short field.
+func (s *story) short() string {
+	switch s.rnd.IntN(5 + s.rare) {
+	case 0:
+		return s.pick(planted)
+	case 1:
+		x := s.pick(planted)
+		return x[s.rnd.IntN(len(x)):]
+	case 2:
+		x := s.pick(planted)
+		return x[:1+s.rnd.IntN(len(x)-1)]
+	case 3:
+		return fmt.Sprintf("call_%x", s.rnd.Uint32())
+	}
+	return s.pick([]string{"user", "text", "read_file", "assistant", "api_key", "value", "asana"})
+}
+
+func (s *story) message() string {
+	name := s.pick([]string{"content", "text", "value", "password", "api_key", "d", "my notes"})
+	switch s.rnd.IntN(7 + s.rare) {
+	case 0:
+		return fmt.Sprintf(`{"role":"user","name":%s,%q:%s}`, quoted(s.short()), name, quoted(s.long()))
+	case 1:
+		return fmt.Sprintf(`{"role":%s,"content":[{"type":"text","text":%s},{"type":"text","text":%s}]}`, quoted(s.short()), quoted(s.long()), quoted(s.long()))
+	case 2:
+		return fmt.Sprintf(`{%q:%s,"value":%s}`, name, quoted(s.long()), quoted(s.short()))
+	case 3:
+		return fmt.Sprintf(`{%q:%s,%q:%s}`, name, quoted(s.long()), s.short(), quoted(s.short()))
+	case 4:
+		b := base64.StdEncoding.EncodeToString([]byte(s.long() + s.pick(planted) + s.pick(s.plain)))
+		width, lines := 76+1200*s.rnd.IntN(2), []string(nil)
+		for len(b) > width {
+			lines, b = append(lines, quoted(b[:width])), b[width:]
+		}
+		return fmt.Sprintf(`{"content":%s,"lines":[%s]}`, quoted(s.long()), strings.Join(append(lines, quoted(b)), ","))
+	case 5:
+		return fmt.Sprintf(`{"id":%s,"function":{"name":"write","arguments":%s}}`, quoted(s.short()), quoted(fmt.Sprintf(`{"a":%s,"b":%s}`, quoted(s.short()), quoted(s.long()))))
+	}
+	return fmt.Sprintf(`{"role":"user","content":%s}`, quoted(s.long()))
+}
+
+// change is what happens between two calls.
+func (s *story) change() {
+	m := s.messages
+	i := s.rnd.IntN(len(m))
+	switch s.rnd.IntN(9) {
+	case 0:
+		j := s.rnd.IntN(len(m))
+		m[i], m[j] = m[j], m[i]
+	case 1:
+		s.messages = slices.Delete(m, i, i+1)
+	case 2:
+		s.messages = slices.Insert(m, i, s.message())
+	case 3:
+		s.messages = slices.Insert(m, i, m[s.rnd.IntN(len(m))])
+	case 4:
+		m[i] = s.message()
+	default:
+		s.messages = append(m, s.message())
+	}
+	if len(s.messages) < 4 {
+		s.messages = append(s.messages, s.message(), s.message(), s.message())
+	}
+}
+
+func (s *story) request() (*payload.Message, []byte) {
+	m := post("application/json")
+	m.Header.Set("X-Turn", s.pick([]string{"a", "my api_key", "curl", "ghp_"}))
+	tail := s.pick([]string{"", `,"tools":[{"name":"x","description":"y"}]`, `,"api_key":` + quoted(s.short())})
+	return m, []byte(`{"model":` + quoted(s.short()) + `,"messages":[` + strings.Join(s.messages, ",") + `]` + tail + `}`)
+}
+
+// outcome is what is found in a body, by place and not by offset, and what is
+// left of it when all that was found is redacted.
+func (r *rig) outcome(t testing.TB, m *payload.Message, body []byte, lim payload.Limits) (found []call.Finding, left []byte, text int) {
+	t.Helper()
+	c := payload.Decode(m, body, lim)
+	defer c.Release()
+	found, err := r.set.Run(context.Background(), r.c, c, all)
+	if err != nil || len(c.Uninspected) > 0 {
+		t.Fatal(err, c.Uninspected)
+	}
+	var edits []call.Edit
+	for _, f := range found {
+		if !strings.HasPrefix(f.Part, "host") {
+			edits = append(edits, call.Edit{Kind: call.Redact, Place: f.Place, With: "[" + f.Kind + "]"})
+		}
+	}
+	left, err = c.Apply(&payload.Message{Target: m.Target, Header: m.Header.Clone()}, body, edits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range found {
+		found[i].From, found[i].To = 0, 0
+	}
+	return found, left, len(c.Text)
+}
+
+// TestMemoryFindsWhatIsFoundWithoutIt sends conversations again and again, each
+// time changed a little, with parts of secrets at all edges.
+func TestMemoryFindsWhatIsFoundWithoutIt(t *testing.T) {
+	rounds := 60
+	if testing.Short() {
+		rounds = 6
+	}
+	base := newTalk(t)
+	all, less, secrets := 0, 0, 0
+	for seed := range rounds {
+		s := &story{talk: &talk{rnd: rand.New(rand.NewPCG(uint64(seed), 9)), code: base.code, prose: base.prose}, rare: []int{3, 30, 200}[seed%3]}
+		for range 12 {
+			src := s.pick([]string{s.code, s.prose})
+			n := 700 + s.rnd.IntN(4000)
+			i := s.rnd.IntN(len(src) - n)
+			s.plain = append(s.plain, strings.ToValidUTF8(src[i:i+n], "?"))
+		}
+		for range 8 + s.rnd.IntN(80) {
+			s.messages = append(s.messages, s.message())
+		}
+		without, with := newRig(t), newRig(t)
+		for turn := range 12 {
+			m, body := s.request()
+			want, left, size := without.outcome(t, m, body, payload.Limits{})
+			got, gotLeft, gotSize := with.outcome(t, m, body, with.set.Recall(payload.Limits{}, with.c, func(string) bool { return true }))
+			if !slices.EqualFunc(got, want, func(a, b call.Finding) bool { return fmt.Sprint(a) == fmt.Sprint(b) }) {
+				t.Fatalf("seed %d, turn %d: found with memory\n%v\nwithout\n%v", seed, turn, diff(got, want), diff(want, got))
+			}
+			if !bytes.Equal(left, gotLeft) {
+				t.Fatalf("seed %d, turn %d: what is left differs", seed, turn)
+			}
+			all, less, secrets = all+size, less+size-gotSize, secrets+len(want)
+			s.change()
+		}
+	}
+	t.Logf("%d findings; %d of 100 bytes of text were not read again", secrets, less*100/all)
+	if less*10 < all || secrets < 100 {
+		t.Errorf("the test shows little: %d of %d bytes were left out, %d findings", less, all, secrets)
+	}
+}
+
+// diff returns what is in a and not in b.
+func diff(a, b []call.Finding) (out []string) {
+	for _, f := range a {
+		if !slices.ContainsFunc(b, func(g call.Finding) bool { return fmt.Sprint(f) == fmt.Sprint(g) }) {
+			out = append(out, fmt.Sprint(f))
+		}
+	}
+	return out
+}
