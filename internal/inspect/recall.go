@@ -9,8 +9,9 @@ import (
 // A Local inspector finds nothing but by hits of its patterns, and what it makes
 // of one follows from the part of the text that the hit begins in, the path of
 // that part, and what stands within Reach bytes around it, not beyond the
-// segment (Content.Bounds). So it need not read again what it has read before
-// among the same neighbours.
+// segment (Content.Bounds). It reports what it finds at each of its places, also
+// where two places have one name: where nothing is reported there is nothing.
+// So it need not read again what it has read before among the same neighbours.
 type Local interface {
 	Matcher
 	Reach() int

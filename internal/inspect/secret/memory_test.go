@@ -39,6 +39,16 @@ var planted = []string{
 	"\nd\nq83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA",
 }
 
+// halves are ends of long texts that say nothing until a field stands behind them.
+var halves = [][3]string{
+	{"here is my api_key", "value", "x8Jk20sLq93mVb71TzPw45"},
+	{"take it from asana", "note", "1/1234567890123456:0a1b2c3d4e5f60718293a4b5c6d7e8f9"},
+	{"then run curl", "note", " -u deploy:kx9Tq27vLwr3 "},
+	{"it has a kty and an x", "d", "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA"},
+	{"-----BEGIN RSA PRIVATE KEY-----", "note", "MIIEpAIBAAKCAQEAu3Zk5vT0d8b2Qm1XhR7nYc4LpWsE9fGjKaVtBxDzHqNoUiMyQ3EGRIX7YHPTKMUVaB"},
+	{"machine db.corp login svc password", "kx9Tq27vLwr3", "kx9Tq27vLwr3"},
+}
+
 // A story makes conversations whose messages come again.
 type story struct {
 	*talk
@@ -110,6 +120,12 @@ func (s *story) message() string {
 		return fmt.Sprintf(`{%q:%s,"value":%s}`, name, quoted(s.long()), quoted(s.short()))
 	case 3:
 		return fmt.Sprintf(`{%q:%s,%q:%s}`, name, quoted(s.long()), s.short(), quoted(s.short()))
+	case 6:
+		h := halves[s.rnd.IntN(len(halves))]
+		if s.rnd.IntN(3) == 0 {
+			h[s.rnd.IntN(3)] = "text"
+		}
+		return fmt.Sprintf(`{"content":%s,%q:%s}`, quoted(s.pick(s.plain)+"\n"+h[0]), h[1], quoted(h[2]))
 	case 4:
 		b := base64.StdEncoding.EncodeToString([]byte(s.long() + s.pick(planted) + s.pick(s.plain)))
 		width, lines := 76+1200*s.rnd.IntN(2), []string(nil)
@@ -188,7 +204,7 @@ func TestMemoryFindsWhatIsFoundWithoutIt(t *testing.T) {
 		rounds = 6
 	}
 	base := newTalk(t)
-	all, less, secrets := 0, 0, 0
+	total, less, secrets := 0, 0, 0
 	for seed := range rounds {
 		s := &story{talk: &talk{rnd: rand.New(rand.NewPCG(uint64(seed), 9)), code: base.code, prose: base.prose}, rare: []int{3, 30, 200}[seed%3]}
 		for range 12 {
@@ -204,20 +220,20 @@ func TestMemoryFindsWhatIsFoundWithoutIt(t *testing.T) {
 		for turn := range 12 {
 			m, body := s.request()
 			want, left, size := without.outcome(t, m, body, payload.Limits{})
-			got, gotLeft, gotSize := with.outcome(t, m, body, with.set.Recall(payload.Limits{}, with.c, func(string) bool { return true }))
+			got, gotLeft, gotSize := with.outcome(t, m, body, with.set.Recall(payload.Limits{}, with.c, all))
 			if !slices.EqualFunc(got, want, func(a, b call.Finding) bool { return fmt.Sprint(a) == fmt.Sprint(b) }) {
 				t.Fatalf("seed %d, turn %d: found with memory\n%v\nwithout\n%v", seed, turn, diff(got, want), diff(want, got))
 			}
 			if !bytes.Equal(left, gotLeft) {
 				t.Fatalf("seed %d, turn %d: what is left differs", seed, turn)
 			}
-			all, less, secrets = all+size, less+size-gotSize, secrets+len(want)
+			total, less, secrets = total+size, less+size-gotSize, secrets+len(want)
 			s.change()
 		}
 	}
-	t.Logf("%d findings; %d of 100 bytes of text were not read again", secrets, less*100/all)
-	if less*10 < all || secrets < 100 {
-		t.Errorf("the test shows little: %d of %d bytes were left out, %d findings", less, all, secrets)
+	t.Logf("%d findings; %d of 100 bytes of text were not read again", secrets, less*100/total)
+	if less*10 < total || secrets < 100 {
+		t.Errorf("the test shows little: %d of %d bytes were left out, %d findings", less, total, secrets)
 	}
 }
 
@@ -229,4 +245,33 @@ func diff(a, b []call.Finding) (out []string) {
 		}
 	}
 	return out
+}
+
+// TestOneNameTwiceHidesNothing holds what memory relies on: what is found is
+// reported at each of its places, though two of them have one name.
+func TestOneNameTwiceHidesNothing(t *testing.T) {
+	base := newTalk(t)
+	clean := func(n int) string { return quoted(strings.ToValidUTF8(base.prose[n:n+3000], "?")) }
+	secret := "token ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"[:36]
+	with := quoted(secret + " " + base.code[:2000])
+	asJSON := quoted(`{"a":"` + secret + `","b":` + clean(9000) + `}`)
+	var between []string
+	for i := range 12 {
+		between = append(between, fmt.Sprintf(`"x%d":%s`, i, clean(10_000+i*3000)))
+	}
+	fill := strings.Join(between, ",")
+	r := newRig(t)
+	for _, first := range []string{with, asJSON} {
+		lim := r.set.Recall(payload.Limits{}, r.c, all)
+		for range 2 {
+			body := []byte(`{"content":` + first + `,` + fill + `,"content":` + with + `,` + strings.ReplaceAll(fill, "x", "y") + `}`)
+			if found, _, _ := r.outcome(t, post("application/json"), body, lim); len(found) != 2 {
+				t.Errorf("%d findings, want 2: %v", len(found), found)
+			}
+			body = []byte(`{"content":` + clean(80_000) + `,` + fill + `,"content":` + with + `,` + strings.ReplaceAll(fill, "x", "y") + `}`)
+			if found, _, _ := r.outcome(t, post("application/json"), body, lim); len(found) != 1 {
+				t.Errorf("%d findings, want 1: %v", len(found), found)
+			}
+		}
+	}
 }

@@ -128,6 +128,7 @@ type parts interface {
 	Head(pos int) (next int, ok bool)
 	Place(from, to int) call.Place
 	Bounds(pos int) (from, to int)
+	Root(pos int) int
 }
 
 // reach is beyond what is read around the part that a hit begins in: 1,024 bytes of
