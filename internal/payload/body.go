@@ -22,7 +22,7 @@ func (c *Content) readBody(coding, ctype string, body []byte) {
 	}
 	c.bodyPart = len(c.parts)
 	if c.remembers(c.body) {
-		c.realm = c.lim.Memory.realm(c.lim.Realm)
+		c.work.bytes = c.work.hasher.begin(c.lim.Memory, c.lim.Realm, c.work.bytes)
 	}
 	c.readTyped(ctype, 0, len(c.body), c.addDoc(doc{kind: bodyDoc}), root, 0)
 }

@@ -69,7 +69,7 @@ func (x *lexer) recall(p part) bool {
 	}
 	c := x.c
 	m := c.lim.Memory
-	d := m.hash(&c.realm, x.s[from:end])
+	d := c.work.hasher.hash(m, x.s[from:end])
 	facts, ok := m.knowsString(d)
 	if !ok {
 		x.text = d
@@ -95,8 +95,8 @@ func (x *lexer) cell(from, to int, text digest, size int32) {
 		if n := len(c.cells); n > 0 {
 			before = c.cells[n-1].to
 		}
-		gap := m.hash(&c.realm, x.s[before:from])
-		b := append(append(c.work.bytes[:0], gap[:]...), text[:]...)
+		b := appendUint(append(c.work.bytes[:0], text[:]...), from-before)
+		b = append(b, x.s[before:from]...)
 		for i := range x.stack {
 			l := &x.stack[i]
 			if b = appendUint(b, int(l.name)); l.name >= 0 {
@@ -108,7 +108,7 @@ func (x *lexer) cell(from, to int, text digest, size int32) {
 				b = append(b, '[')
 			}
 		}
-		u.all = m.hash(&c.realm, b)
+		u.all = c.work.hasher.hash(m, b)
 		c.work.bytes = b
 	}
 	c.cells = append(c.cells, u)
@@ -183,14 +183,14 @@ func (c *Content) see(i int) bool {
 		b = append(b, c.cells[k].all[:]...)
 	}
 	c.work.bytes = b
-	c.cells[i].window = m.hash(&c.realm, b)
+	c.cells[i].window = c.work.hasher.hash(m, b)
 	return true
 }
 
 // headDigest returns the hash of the text before the body.
 func (c *Content) headDigest() []byte {
 	if !c.headDone {
-		c.headDone, c.headHash = true, c.lim.Memory.hash(&c.realm, c.Text[:c.parts[c.bodyPart].start])
+		c.headDone, c.headHash = true, c.work.hasher.hash(c.lim.Memory, c.Text[:c.parts[c.bodyPart].start])
 	}
 	return c.headHash[:]
 }
@@ -236,7 +236,7 @@ func (x *cell) look(c *Content, from int, h int32) {
 	}
 	before := len(c.parts) + len(c.work.crossing)
 	c.find(from, int(c.parts[h].start), -1, c.Text)
-	if h != x.part || len(c.parts)+len(c.work.crossing) != before {
+	if len(c.parts)+len(c.work.crossing) != before {
 		x.loud = true
 	}
 }

@@ -43,7 +43,6 @@ type Content struct {
 	bodyPart int // the first part of the body
 	headDone bool
 	headHash digest
-	realm    realm
 
 	work *work
 }

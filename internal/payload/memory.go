@@ -60,20 +60,24 @@ func NewMemory(size, reach int) *Memory {
 	return &Memory{mac: mac, reach: reach, most: max(size/entrySize/4, 1)}
 }
 
-// hash returns the keyed hash of b in a realm.
-func (m *Memory) hash(realm *realm, b []byte) (d digest) {
-	m.mac.Seal(d[:0], realm[:], nil, b)
-	return d
+// A hasher hashes with the key of a memory, in a realm: as the nonce of the MAC the
+// hash of its name is a key of its own.
+type hasher struct {
+	realm [12]byte
+	sum   digest
 }
 
-// A realm is the hash of its name. As the nonce of the MAC it is a key of its own.
-type realm [12]byte
+func (h *hasher) begin(m *Memory, realm string, buf []byte) []byte {
+	h.realm = [12]byte{}
+	buf = append(buf[:0], realm...)
+	d := h.hash(m, buf)
+	copy(h.realm[:], d[:])
+	return buf
+}
 
-func (m *Memory) realm(name string) (r realm) {
-	var none realm
-	d := m.hash(&none, []byte(name))
-	copy(r[:], d[:])
-	return r
+func (h *hasher) hash(m *Memory, b []byte) digest {
+	m.mac.Seal(h.sum[:0], h.realm[:], nil, b)
+	return h.sum
 }
 
 // A generations is a map that forgets what was not asked for in a long time.

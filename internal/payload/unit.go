@@ -5,7 +5,7 @@ package payload
 // segment of its own.
 
 // unitMin is how many bytes of text make a unit.
-const unitMin = 1 << 10
+const unitMin = 320
 
 // A Segment is a stretch of Text that is read by itself: what stands in another
 // one has nothing to do with it.

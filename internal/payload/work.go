@@ -22,6 +22,7 @@ type work struct {
 	texts   []int32 // parts to join the pieces inside of
 	seed    maphash.Seed
 
+	hasher   hasher
 	held     []byte // of Text, and of runs, while units are restored
 	heldRuns []run
 	side     []byte   // undecoded bytes of binary layers
