@@ -148,7 +148,7 @@ func (s *Set) scan(content *payload.Content, sc *scratch) (hits []match.Hit, err
 			break
 		}
 	}
-	if errors.Is(err, match.ErrBudget) {
+	if err != nil && errors.Is(err, match.ErrBudget) {
 		content.Uninspected = append(content.Uninspected, call.Uninspected{Reason: "text costs more to match than its budget"})
 		err = nil
 	}

@@ -199,8 +199,12 @@ func (f *filter) slot(g uint32) uint32 {
 // scan hands each literal in text to m.found.
 func (f *filter) scan(m *Matcher, text []byte, s *Scratch) {
 	i := 0
-	for ; i+16 <= len(text) && s.left >= 0; i += 8 {
-		for hits := f.block((*[16]byte)(text[i:])); hits != 0; hits &= hits - 1 {
+	for ; i+32 <= len(text) && s.left >= 0; i += 16 {
+		a, b := f.block((*[16]byte)(text[i:])), f.block((*[16]byte)(text[i+8:]))
+		if a|b == 0 {
+			continue
+		}
+		for hits := a | b<<4; hits != 0; hits &= hits - 1 {
 			f.resolve(m, text, i+2*bits.TrailingZeros64(hits), s)
 		}
 	}

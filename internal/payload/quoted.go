@@ -34,6 +34,8 @@ func (c *Content) unquote(s []byte, i, in int) int {
 		}
 		var b byte
 		switch {
+		case i < len(s) && s[i] == '\\': // code is full of \n\t\t
+			b = '\\'
 		case i+8 <= len(s):
 			v := le.LittleEndian.Uint64(s[i:])
 			le.LittleEndian.PutUint64(dst[n:], v)

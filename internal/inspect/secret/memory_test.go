@@ -196,45 +196,61 @@ func (r *rig) outcome(t testing.TB, m *payload.Message, body []byte, lim payload
 	return found, left, len(c.Text)
 }
 
-// TestMemoryFindsWhatIsFoundWithoutIt sends conversations again and again, each
-// time changed a little, with parts of secrets at all edges.
+// A tally counts what stories showed.
+type tally struct{ text, left, found int }
+
+// tell sends a conversation again and again, each time changed a little, with
+// parts of secrets at all edges, to a rig with memory and to one without.
+func tell(t *testing.T, base *talk, seed uint64, rare, messages, turns int, sum *tally) {
+	s := &story{talk: &talk{rnd: rand.New(rand.NewPCG(seed, 9)), code: base.code, prose: base.prose}, rare: rare}
+	for range 12 {
+		src := s.pick([]string{s.code, s.prose})
+		n := 300 + s.rnd.IntN(4000)
+		i := s.rnd.IntN(len(src) - n)
+		s.plain = append(s.plain, strings.ToValidUTF8(src[i:i+n], "?"))
+	}
+	for range messages {
+		s.messages = append(s.messages, s.message())
+	}
+	r := newRig(t)
+	for turn := range turns {
+		m, body := s.request()
+		want, wantLeft, size := r.outcome(t, m, body, payload.Limits{})
+		got, left, gotSize := r.outcome(t, m, body, r.set.Recall(payload.Limits{}, r.c, all))
+		if !slices.EqualFunc(got, want, func(a, b call.Finding) bool { return fmt.Sprint(a) == fmt.Sprint(b) }) {
+			t.Fatalf("seed %d, turn %d: found with memory\n%v\nwithout\n%v", seed, turn, diff(got, want), diff(want, got))
+		}
+		if !bytes.Equal(left, wantLeft) {
+			t.Fatalf("seed %d, turn %d: what is left differs", seed, turn)
+		}
+		*sum = tally{sum.text + size, sum.left + size - gotSize, sum.found + len(want)}
+		s.change()
+	}
+}
+
 func TestMemoryFindsWhatIsFoundWithoutIt(t *testing.T) {
-	rounds := 60
+	rounds := 24
 	if testing.Short() {
-		rounds = 6
+		rounds = 3
 	}
 	base := newTalk(t)
-	total, less, secrets := 0, 0, 0
+	var sum tally
 	for seed := range rounds {
-		s := &story{talk: &talk{rnd: rand.New(rand.NewPCG(uint64(seed), 9)), code: base.code, prose: base.prose}, rare: []int{3, 30, 200}[seed%3]}
-		for range 12 {
-			src := s.pick([]string{s.code, s.prose})
-			n := 700 + s.rnd.IntN(4000)
-			i := s.rnd.IntN(len(src) - n)
-			s.plain = append(s.plain, strings.ToValidUTF8(src[i:i+n], "?"))
-		}
-		for range 8 + s.rnd.IntN(80) {
-			s.messages = append(s.messages, s.message())
-		}
-		without, with := newRig(t), newRig(t)
-		for turn := range 12 {
-			m, body := s.request()
-			want, left, size := without.outcome(t, m, body, payload.Limits{})
-			got, gotLeft, gotSize := with.outcome(t, m, body, with.set.Recall(payload.Limits{}, with.c, all))
-			if !slices.EqualFunc(got, want, func(a, b call.Finding) bool { return fmt.Sprint(a) == fmt.Sprint(b) }) {
-				t.Fatalf("seed %d, turn %d: found with memory\n%v\nwithout\n%v", seed, turn, diff(got, want), diff(want, got))
-			}
-			if !bytes.Equal(left, gotLeft) {
-				t.Fatalf("seed %d, turn %d: what is left differs", seed, turn)
-			}
-			total, less, secrets = total+size, less+size-gotSize, secrets+len(want)
-			s.change()
-		}
+		tell(t, base, uint64(seed), []int{3, 30, 200}[seed%3], 8+seed*3, 12, &sum)
 	}
-	t.Logf("%d findings; %d of 100 bytes of text were not read again", secrets, less*100/total)
-	if less*10 < total || secrets < 100 {
-		t.Errorf("the test shows little: %d of %d bytes were left out, %d findings", less, total, secrets)
+	t.Logf("%d findings; %d of 100 bytes of text were not read again", sum.found, sum.left*100/sum.text)
+	if sum.left*12 < sum.text || sum.found < 100 {
+		t.Errorf("the test shows little: %+v", sum)
 	}
+}
+
+func FuzzMemory(f *testing.F) {
+	f.Add(uint64(1), uint8(3), uint8(20))
+	f.Add(uint64(2), uint8(200), uint8(60))
+	base := newTalk(f)
+	f.Fuzz(func(t *testing.T, seed uint64, rare, messages uint8) {
+		tell(t, base, seed, int(rare)+1, int(messages)%80+4, 6, new(tally))
+	})
 }
 
 // diff returns what is in a and not in b.

@@ -124,6 +124,33 @@ func (r *rig) readWith(t testing.TB, m *payload.Message, body []byte, lim payloa
 	return found
 }
 
+// TestReadingAllocatesNothingWithoutAHit holds for a whole call: head, body, layers,
+// matching, judging; with the memory and without it.
+func TestReadingAllocatesNothingWithoutAHit(t *testing.T) {
+	if testing.Short() {
+		t.Skip()
+	}
+	m := post("application/json")
+	for _, size := range []int{4 << 10, 64 << 10} {
+		k := newTalk(t)
+		k.grow(size)
+		body := k.body()
+		r := newRig(t)
+		for name, read := range map[string]func(){
+			"without": func() { r.read(t, m, body) },
+			"with":    func() { r.again(t, m, body) },
+		} {
+			got := 1e9 // the least of many: a pool may be emptied at any time
+			for range 50 {
+				got = min(got, testing.AllocsPerRun(1, read))
+			}
+			if got > 0 {
+				t.Errorf("%d bytes, %s memory: %v allocations", size, name, got)
+			}
+		}
+	}
+}
+
 // loads is the yardstick: each byte is loaded once.
 func loads(b []byte) (n int) {
 	for _, c := range b {
