@@ -22,6 +22,7 @@ type cell struct {
 	loud   bool   // something is derived from what stands before the unit
 
 	disturbed bool // something was found in it
+	barred    bool // it is not remembered
 }
 
 // smallest is the body from which on a Memory is asked, mostPart the share of
@@ -97,21 +98,34 @@ func (x *lexer) cell(from, to int, text digest, size int32) {
 		}
 		b := appendUint(append(c.work.bytes[:0], text[:]...), from-before)
 		b = append(b, x.s[before:from]...)
-		for i := range x.stack {
-			l := &x.stack[i]
-			if b = appendUint(b, int(l.name)); l.name >= 0 {
-				name := &c.parts[l.name]
-				b = appendUint(b[:len(b)-8], int(name.end-name.start))
-				b = append(b, c.Text[name.start:name.end]...)
-			}
-			if l.array {
-				b = append(b, '[')
-			}
+		if b, u.barred = x.path(b); !u.barred {
+			u.all = c.work.hasher.hash(m, b)
 		}
-		u.all = c.work.hasher.hash(m, b)
 		c.work.bytes = b
 	}
 	c.cells = append(c.cells, u)
+}
+
+// path appends where in its document the string stands that is read. It is too
+// long if it would cost much to make for each of many strings.
+func (x *lexer) path(b []byte) (_ []byte, tooLong bool) {
+	const levels, size = 32, 2 << 10
+	c, from := x.c, len(b)
+	for i := range x.stack {
+		l := &x.stack[i]
+		if b = appendUint(b, int(l.name)); l.name >= 0 {
+			name := &c.parts[l.name]
+			if i == levels || len(b)-from+int(name.end-name.start) > size {
+				return b, true
+			}
+			b = appendUint(b[:len(b)-8], int(name.end-name.start))
+			b = append(b, c.Text[name.start:name.end]...)
+		}
+		if l.array {
+			b = append(b, '[')
+		}
+	}
+	return b, len(x.stack) > levels
 }
 
 // weigh says which units were read before among the same neighbours, and takes
@@ -163,7 +177,7 @@ func (c *Content) see(i int) bool {
 	b := c.work.bytes[:0]
 	n, k := 0, i-1
 	for ; k >= 0 && n < m.reach; k-- {
-		if c.cells[k].size < 0 {
+		if c.cells[k].size < 0 || c.cells[k].barred {
 			return false
 		}
 		n += int(c.cells[k].size)
@@ -174,7 +188,7 @@ func (c *Content) see(i int) bool {
 	}
 	b = appendUint(b, len(b))
 	for n, k = 0, i; n < m.reach || k == i; k++ {
-		if k == len(c.cells) || c.cells[k].size < 0 {
+		if k == len(c.cells) || c.cells[k].size < 0 || c.cells[k].barred {
 			return false
 		}
 		if k > i {
@@ -273,15 +287,25 @@ func (c *Content) cellAt(pos int) int {
 // of it. If found is false, a pattern matched there which came to nothing: then
 // it matters only if it crosses a bound of a cell.
 func (c *Content) Disturb(from, to int, found bool) {
-	for i := range c.segments {
-		if s := &c.segments[i]; s.cell >= 0 && s.From < to && from < s.To {
-			c.cells[s.cell].disturbed = c.cells[s.cell].disturbed || found
-		}
+	if len(c.cells) == 0 || c.lim.Memory == nil {
+		return
 	}
-	if found && c.lim.Memory != nil {
+	if found {
+		for i := c.segmentAt(from); i < len(c.segments) && c.segments[i].From < to; i++ {
+			if s := &c.segments[i]; s.cell >= 0 {
+				c.disturb(int(s.cell))
+			}
+		}
 		from, to = max(from-c.lim.Memory.reach, 0), to+c.lim.Memory.reach
 	}
-	for i := max(c.cellAt(from), 0); i < len(c.cells); i++ {
+	if from >= c.wire {
+		return
+	}
+	first := c.cellAt(from)
+	if first < 0 && from < int(c.parts[c.cells[0].part].end) {
+		first = 0 // it begins in the head
+	}
+	for i := first; i >= 0 && i < len(c.cells); i++ {
 		start, end := c.cellBounds(i)
 		if start >= to {
 			break
@@ -289,6 +313,16 @@ func (c *Content) Disturb(from, to int, found bool) {
 		if from < end && (found || from < start || to > end) {
 			c.cells[i].disturbed = true
 		}
+	}
+}
+
+// disturb says that something was found in what is derived from cell i.
+func (c *Content) disturb(i int) {
+	x := &c.cells[i]
+	if !x.disturbed {
+		x.disturbed = true
+		p := &c.parts[x.part]
+		c.Disturb(int(p.start), int(p.end), true)
 	}
 }
 
@@ -309,7 +343,7 @@ func (c *Content) Remember() {
 	defer m.mu.Unlock()
 	for i := range c.cells {
 		x := &c.cells[i]
-		if x.disturbed || x.costly || x.known {
+		if x.disturbed || x.costly || x.known || x.barred {
 			continue
 		}
 		m.strings.put(x.text, stringFacts{x.size}, m.most)

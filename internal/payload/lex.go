@@ -217,11 +217,10 @@ func numberLen(s []byte) int {
 		i++
 	}
 	from := i
-	if i = digits(i); i == from || s[from] == '0' && i > from+1 {
-		if i == from {
-			return 0
-		}
-		i = from + 1
+	if i < len(s) && s[i] == '0' {
+		i++ // a digit behind it would begin another number
+	} else if i = digits(i); i == from {
+		return 0
 	}
 	if i < len(s) && s[i] == '.' {
 		end := digits(i + 1)

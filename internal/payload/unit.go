@@ -1,5 +1,7 @@
 package payload
 
+import "sort"
+
 // A long string that is a member of an object of a JSON body is a unit: what it
 // encodes is derived from it alone, and stands behind all else in Text, in a
 // segment of its own.
@@ -21,18 +23,15 @@ func (c *Content) Segments() []Segment { return c.segments }
 
 // Bounds returns the bounds of the segment that holds position pos, or pos twice.
 func (c *Content) Bounds(pos int) (from, to int) {
-	lo, hi := 0, len(c.segments)
-	for lo < hi {
-		if mid := (lo + hi) / 2; c.segments[mid].To <= pos {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
-	if lo < len(c.segments) && c.segments[lo].From <= pos {
-		return c.segments[lo].From, c.segments[lo].To
+	if i := c.segmentAt(pos); i < len(c.segments) && c.segments[i].From <= pos {
+		return c.segments[i].From, c.segments[i].To
 	}
 	return pos, pos
+}
+
+// segmentAt returns the first segment that ends behind pos.
+func (c *Content) segmentAt(pos int) int {
+	return sort.Search(len(c.segments), func(i int) bool { return c.segments[i].To > pos })
 }
 
 // segment says which of what was derived so far, all but that of units, is to be
