@@ -111,21 +111,27 @@ func (x *lexer) cell(from, to int, text digest, size int32) {
 func (x *lexer) path(b []byte) (_ []byte, tooLong bool) {
 	const levels, size = 32, 2 << 10
 	c, from := x.c, len(b)
-	for i := range x.stack {
-		l := &x.stack[i]
-		if b = appendUint(b, int(l.name)); l.name >= 0 {
-			name := &c.parts[l.name]
-			if i == levels || len(b)-from+int(name.end-name.start) > size {
-				return b, true
-			}
-			b = appendUint(b[:len(b)-8], int(name.end-name.start))
-			b = append(b, c.Text[name.start:name.end]...)
+	if len(x.stack) > levels {
+		return b, true
+	}
+	segment := func(n int32) bool {
+		if b = appendUint(b, int(n)); n < 0 {
+			return true
 		}
-		if l.array {
-			b = append(b, '[')
+		name := &c.parts[n]
+		b = appendUint(b[:len(b)-8], int(name.end-name.start))
+		if len(b)-from+int(name.end-name.start) > size {
+			return false
+		}
+		b = append(b, c.Text[name.start:name.end]...)
+		return true
+	}
+	for i := 1; i < len(x.stack); i++ {
+		if !segment(c.nodes[x.stack[i].node].name) {
+			return b, true
 		}
 	}
-	return b, len(x.stack) > levels
+	return b, !segment(x.stack[len(x.stack)-1].name)
 }
 
 // weigh says which units were read before among the same neighbours, and takes

@@ -138,7 +138,7 @@ func (c *Content) startAcross(p *part, t tokenKind) {
 
 // takeTurn takes a name of JSON, or a value that has one, into their row.
 func (c *Content) takeTurn(p *part, t tokenKind) {
-	if p.form != jsonForm || p.role == value && p.name < 0 {
+	if p.form != jsonForm && p.form != goneForm || p.role == value && p.name < 0 {
 		return
 	}
 	r := &c.work.rows[turnRow]
