@@ -35,6 +35,14 @@ func TestMemoryForgetsNothingAtItsEdges(t *testing.T) {
 	withPAT := long(pat)
 	pem := "-----BEGIN RSA PRIVATE KEY-----\n" + strings.Repeat("MIIEpAIBAAKCAQEAu3Zk5vT0d8b2Qm1XhR7nYc4LpWsE9fGjKaVtBxDzHqNoUiMy\n", 4) + "-----END RSA PRIVATE KEY-----"
 	head := long("-----BEGIN RSA PRIVATE KEY----- " + strings.Repeat("words and words ", 8))
+	words := quoted(strings.Repeat("nothing but words here and no marks ", 90))
+	far := func(head, note string) string {
+		all := `"content":` + head
+		for i := range 8 {
+			all += fmt.Sprintf(`,"w%d":%s`, i, words)
+		}
+		return all + `,"note":` + note
+	}
 	for _, x := range []struct {
 		name        string
 		first, then string // members of an object
@@ -51,6 +59,8 @@ func TestMemoryForgetsNothingAtItsEdges(t *testing.T) {
 		{"halves with nothing between", `"a":"` + github[:20] + `","b":` + text + `,"c":"` + github[20:] + `"`, `"b":` + text + `,"a":"` + github[:20] + `","c":"` + github[20:] + `"`, 1},
 		{"halves far apart in one column", `"m":[{"k":"` + github[:20] + `"},{` + before + `},{"k":"user"}]`, `"m":[{"k":"` + github[:20] + `"},{` + before + `},{"k":"` + github[20:] + `"}]`, 1},
 		{"a key behind the head of another", `"content":` + head + `,"note":"words"`, `"content":` + head + `,"note":` + quoted(pem), -1},
+		{"a token in a short field before a known text", `"note":"user","content":` + text, `"note":"` + github + `","content":` + text, 1},
+		{"a key far behind the head of another", far(head, `"words"`), far(head, quoted(pem)), -1},
 		{"two layers side by side", `"content":` + text + `,"blob":"` + b64("machine db.corp login svc password") + `"`,
 			`"content":` + text + `,"blob":"` + b64("machine db.corp login svc password") + `","more":"` + b64("kx9Tq27vLwr3 and what follows") + `"`, -1},
 		{"a layer at the end goes on in another text", `"x":[` + quoted(b64("some text " + github)[:24]) + `,"` + strings.Repeat("A", 24) + `"],"content":` + text,
@@ -105,5 +115,27 @@ func TestMemoryIsOfOneSession(t *testing.T) {
 	defer c.Release()
 	if _, err := r.set.Run(t.Context(), r.c, c, all); err == nil {
 		t.Error("a content that was decoded with the memory of others is inspected")
+	}
+}
+
+// TestHeadOfNoKeyHidesNoKey: what a hit is prolonged over is looked at again where
+// another part begins.
+func TestHeadOfNoKeyHidesNoKey(t *testing.T) {
+	r := newRig(t)
+	pem := "-----BEGIN RSA PRIVATE KEY-----\n" + strings.Repeat("MIIEpAIBAAKCAQEAu3Zk5vT0d8b2Qm1XhR7nYc4LpWsE9fGjKaVtBxDzHqNoUiMy\n", 4) + "-----END RSA PRIVATE KEY-----"
+	head := "-----BEGIN RSA PRIVATE KEY----- " + strings.Repeat("words and words ", 8)
+	for body, parts := range map[string][]string{
+		`{"a":` + quoted(head) + `,"b":` + quoted(pem) + `}`:                           {"body/b"},
+		`["` + head + `","words",` + quoted(pem) + `,` + quoted(pem) + `]`:             {"body/2", "body/3"},
+		`{"a":` + quoted(head) + `,"b":` + quoted(head) + `,"c":` + quoted(pem) + `}`:  {"body/c"},
+		`{"a":` + quoted(pem+" and words") + `,"b":` + quoted("see below: "+pem) + `}`: {"body/a", "body/b"},
+	} {
+		var got []string
+		for _, f := range r.read(t, post("application/json"), []byte(body)) {
+			got = append(got, f.Part)
+		}
+		if fmt.Sprint(got) != fmt.Sprint(parts) {
+			t.Errorf("%.200s: found in %v, want %v", body, got, parts)
+		}
 	}
 }

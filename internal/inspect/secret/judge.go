@@ -51,6 +51,24 @@ func (j *judge) rule(r *rule, h match.Hit) {
 		}
 		v.to = min(v.to, part.to)
 		j.shaped(r, part, v)
+		if r.again != nil && h.End > part.to {
+			j.behind(r, part.to, h.End)
+		}
+	}
+}
+
+// behind judges the first that r finds in each part of text[from:to], over which a hit was prolonged
+// beyond its part: the matcher does not report what lies in a hit.
+func (j *judge) behind(r *rule, from, to int) {
+	for from < to {
+		m := r.again.FindSubmatchIndex(j.text[from:to])
+		if m == nil {
+			return
+		}
+		at := from + max(m[2*r.Group], m[0])
+		part := j.part(at)
+		j.shaped(r, part, span{at, min(to, part.to)})
+		from = max(from+m[1], part.to) // in its part it is prolonged as any other
 	}
 }
 
