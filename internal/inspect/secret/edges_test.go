@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"outvet/call"
@@ -138,4 +139,31 @@ func TestHeadOfNoKeyHidesNoKey(t *testing.T) {
 			t.Errorf("%.200s: found in %v, want %v", body, got, parts)
 		}
 	}
+}
+
+// TestMemoryIsSafeForConcurrentUse sends one conversation from several sides at
+// once, as sub-agents do.
+func TestMemoryIsSafeForConcurrentUse(t *testing.T) {
+	k := newTalk(t)
+	r, m := newRig(t), post("application/json")
+	var bodies [][]byte
+	for range 6 {
+		k.grow(16 << 10)
+		bodies = append(bodies, k.body())
+	}
+	leak := []byte(strings.Replace(string(bodies[5]), `"stream":true`, `"stream":"ghp_`+"16C7e42F292c6912E7710c838347Ae178B4a"[:36]+`"`, 1))
+	var all4 sync.WaitGroup
+	for range 4 {
+		all4.Go(func() {
+			for _, body := range bodies {
+				if found := r.again(t, m, body); len(found) > 0 {
+					t.Error(found)
+				}
+				if found := r.again(t, m, leak); len(found) != 1 {
+					t.Error(found)
+				}
+			}
+		})
+	}
+	all4.Wait()
 }

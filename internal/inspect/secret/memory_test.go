@@ -239,7 +239,7 @@ func TestMemoryFindsWhatIsFoundWithoutIt(t *testing.T) {
 		tell(t, base, uint64(seed), []int{3, 30, 200}[seed%3], 8+seed*3, 12, &sum)
 	}
 	t.Logf("%d findings; %d of 100 bytes of text were not read again", sum.found, sum.left*100/sum.text)
-	if sum.left*12 < sum.text || sum.found < 100 {
+	if !testing.Short() && (sum.left*12 < sum.text || sum.found < 100) {
 		t.Errorf("the test shows little: %+v", sum)
 	}
 }
