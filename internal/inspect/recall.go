@@ -35,7 +35,7 @@ func (s *Set) Recall(lim payload.Limits, c *call.Call, wants func(inspector stri
 	if m == nil && reach > 0 {
 		m = s.memory(s.mask(wants), reach)
 	}
-	lim.Memory, lim.Realm = m, string(c.Caller.Parent)+"\x00"+string(c.Caller.Session)
+	lim.Memory, lim.Realm = m, [2]string{string(c.Caller.Parent), string(c.Caller.Session)}
 	return lim
 }
 

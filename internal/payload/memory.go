@@ -67,9 +67,10 @@ type hasher struct {
 	sum   digest
 }
 
-func (h *hasher) begin(m *Memory, realm string, buf []byte) []byte {
+func (h *hasher) begin(m *Memory, realm [2]string, buf []byte) []byte {
 	h.realm = [12]byte{}
-	buf = append(buf[:0], realm...)
+	buf = append(appendUint(buf[:0], len(realm[0])), realm[0]...)
+	buf = append(buf, realm[1]...)
 	d := h.hash(m, buf)
 	copy(h.realm[:], d[:])
 	return buf

@@ -25,13 +25,13 @@ type Message struct {
 // default. What exceeds a bound is reported as Uninspected, never dropped in
 // silence.
 type Limits struct {
-	Body   int64   // bytes of a body that is inspected whole; 8 MiB
-	Depth  int     // nested layers of encoding; 6
-	Ratio  int     // of decompressed to compressed size, once over 1 MiB; 200
-	Memory *Memory // of what was read before; nil for none
-	Realm  string  // what is remembered is known in the same realm alone
+	Body  int64 // bytes of a body that is inspected whole; 8 MiB
+	Depth int   // nested layers of encoding; 6
+	Ratio int   // of decompressed to compressed size, once over 1 MiB; 200
+	Text  int64 // decoded bytes of all parts and layers together; 8 × Body, at least 16 MiB, at most 1 GiB
 
-	Text int64 // decoded bytes of all parts and layers together; 8 × Body, at least 16 MiB, at most 1 GiB
+	Memory *Memory   // of what was read before; nil for none
+	Realm  [2]string // what is remembered is known in the same realm alone
 }
 
 // textMax is the most that offsets of 32 bits can address, with room to spare.

@@ -104,7 +104,7 @@ func newRig(t testing.TB) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &rig{set, &call.Call{Dest: call.Dest{Host: "api.openai.com"}}}
+	return &rig{set, &call.Call{Dest: call.Dest{Host: "api.openai.com"}, Caller: call.Caller{Session: "s-1", Parent: "127.0.0.1"}}}
 }
 
 func all(string) bool { return true }
