@@ -72,8 +72,10 @@ func (x *lexer) recall(p part) bool {
 	m := c.lim.Memory
 	d := c.work.hasher.hash(m, x.s[from:end])
 	facts, ok := m.knowsString(d)
-	if !ok {
-		x.text = d
+	if x.text, x.size = d, -1; ok {
+		x.size = facts.size
+	}
+	if !ok || x.before < m.reach { // near to the head it is read in any case
 		return false
 	}
 	p.form = goneForm
@@ -82,21 +84,24 @@ func (x *lexer) recall(p part) bool {
 	p.start, p.end = int32(len(c.Text)), int32(len(c.Text))
 	c.Text = append(c.Text, '\n')
 	c.parts = append(c.parts, p)
-	x.cell(from, end, d, facts.size)
+	x.cell(from, end, true)
 	x.i = end + 1
 	return true
 }
 
 // cell adds the part that was read last as a unit.
-func (x *lexer) cell(from, to int, text digest, size int32) {
+func (x *lexer) cell(from, to int, gone bool) {
 	c := x.c
-	u := cell{part: int32(len(c.parts) - 1), from: from, to: to, text: text, size: size, gone: size >= 0}
+	u := cell{part: int32(len(c.parts) - 1), from: from, to: to, size: -1}
 	if m := c.lim.Memory; x.memory {
+		u.text, u.size, u.gone = x.text, x.size, gone
+		p := &c.parts[u.part]
+		x.before += int(max(u.size, p.end-p.start))
 		before := 0
 		if n := len(c.cells); n > 0 {
 			before = c.cells[n-1].to
 		}
-		b := appendUint(append(c.work.bytes[:0], text[:]...), from-before)
+		b := appendUint(append(c.work.bytes[:0], u.text[:]...), from-before)
 		b = append(b, x.s[before:from]...)
 		if b, u.barred = x.path(b); !u.barred {
 			u.all = c.work.hasher.hash(m, b)
@@ -154,7 +159,7 @@ func (c *Content) weigh(s []byte, in int) {
 		near = c.near(i, near)
 	}
 	for i := range c.cells {
-		if x := &c.cells[i]; x.size >= 0 && !x.gone {
+		if x := &c.cells[i]; c.parts[x.part].form == goneForm && !x.gone {
 			c.restore(i, s, in)
 			break
 		}

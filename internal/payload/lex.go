@@ -35,6 +35,8 @@ type lexer struct {
 	units  bool   // long strings are units
 	memory bool   // which may be known
 	text   digest // of the raw content of the one that is read
+	size   int32  // of its text, if it is known, or -1
+	before int    // bytes of text of the units before it
 }
 
 // lex reads s, JSON values in a row (RFC 8259), which stands at in. It reports
@@ -149,7 +151,7 @@ func (x *lexer) string(p part) bool {
 	c.Text = append(c.Text, '\n')
 	c.parts = append(c.parts, p)
 	if unit && end-from >= unitMin && p.end-p.start >= unitMin {
-		x.cell(from, end, x.text, -1)
+		x.cell(from, end, false)
 	}
 	return true
 }
