@@ -145,7 +145,7 @@ func (p *Passage) readAll(r *rules) {
 		p.c.Sent = int64(len(whole))
 	}
 	begin := time.Now()
-	content := payload.Decode(p.m, whole, p.g.Limits)
+	content := payload.Decode(p.m, whole, r.set.Recall(p.g.Limits, p.c, r.policy.Wants))
 	defer content.Release()
 	p.inspect += time.Since(begin)
 	if !p.find(r, content, r.policy.Wants) {

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"outvet/call"
@@ -38,12 +39,14 @@ type Subject struct {
 	Hits    []match.Hit // of the inspector's own patterns, numbered as it gave them
 }
 
-// A Set is the inspectors of a gate, in the order they run. It is immutable
-// and safe for concurrent use. The zero Set inspects nothing.
+// A Set is the inspectors of a gate, in the order they run. It is safe for concurrent use. The zero Set inspects nothing.
 type Set struct {
 	members []member
 	matcher *match.Matcher
 	pool    sync.Pool // of *scratch
+
+	mu       sync.Mutex
+	memories map[uint64]*payload.Memory // by the members that are wanted
 }
 
 type member struct {
@@ -53,8 +56,9 @@ type member struct {
 
 // scratch is the working memory of one run.
 type scratch struct {
-	match match.Scratch
-	hits  []match.Hit
+	match   match.Scratch
+	hits    []match.Hit
+	subject Subject
 }
 
 // NewSet compiles the patterns of all inspectors into one matcher.
@@ -107,32 +111,49 @@ func (s *Set) Run(ctx context.Context, c *call.Call, content *payload.Content, w
 	if err != nil {
 		return nil, err
 	}
+	if _, m := s.local(wants); content.Memory() != nil && content.Memory() != m {
+		return nil, errors.New("inspect: the content was decoded with the memory of other inspectors")
+	}
 	var found []call.Finding
 	var first error
-	subject := Subject{Call: c, Content: content}
+	sc.subject = Subject{Call: c, Content: content}
 	for i := range s.members {
 		m := &s.members[i]
 		if !wants(m.Name()) {
 			continue
 		}
-		subject.Hits = own(hits, m, sc)
-		f, err := protect(ctx, m.Inspector, &subject)
+		sc.subject.Hits = own(hits, m, sc)
+		f, err := protect(ctx, m.Inspector, &sc.subject)
 		if err != nil && first == nil {
 			first = fmt.Errorf("inspect: %s: %w", m.Name(), err)
 		}
 		found = append(found, f...)
 	}
+	sc.subject = Subject{}
+	if first == nil && content.Memory() != nil {
+		remember(content, hits, found)
+	}
 	return found, first
 }
 
-func (s *Set) scan(content *payload.Content, sc *scratch) ([]match.Hit, error) {
+// scan finds the patterns in the segments of content, and leaves out what stands
+// in text that was read before.
+func (s *Set) scan(content *payload.Content, sc *scratch) (hits []match.Hit, err error) {
 	if s.matcher == nil {
 		return nil, nil
 	}
-	hits, err := s.matcher.Scan(content.Text, &sc.match)
-	if errors.Is(err, match.ErrBudget) {
+	sc.match.Begin(content.Size())
+	for _, x := range content.Segments() {
+		if hits, err = s.matcher.Go(content.Text, x.From, x.To, &sc.match); err != nil {
+			break
+		}
+	}
+	if err != nil && errors.Is(err, match.ErrBudget) {
 		content.Uninspected = append(content.Uninspected, call.Uninspected{Reason: "text costs more to match than its budget"})
 		err = nil
+	}
+	if content.Memory() != nil {
+		hits = slices.DeleteFunc(hits, func(h match.Hit) bool { return content.Seen(h.Start, h.End) })
 	}
 	return hits, err
 }

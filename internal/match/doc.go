@@ -27,6 +27,9 @@
 //	})
 //	hits, err := m.Scan(text, &scratch)
 //
+// Begin and Go read several stretches of one text, each as a text of its own,
+// within one budget.
+//
 // # The laws of patterns
 //
 // New refuses a pattern that would be slow or blind, and names all of them:
@@ -57,8 +60,8 @@
 // A text is read three times, each time much less of it.
 //
 //  1. filter.go: at every second position the three bytes, folded to one case,
-//     are looked up in a bitmap of 32 KiB. Those of each literal that are rarest
-//     in ordinary text (trigrams.bin) stand for it.
+//     are looked up in a bitmap of 32 KiB. Of each literal two stand for it, at an
+//     even and at an odd place: those that are rarest in ordinary text (trigrams.bin).
 //  2. dfa.go: where a literal stands, the DFA of "literal and rest" of each of
 //     its patterns runs until it dies, which on harmless text it does after a
 //     few bytes. States are built when a text first needs them, by whichever

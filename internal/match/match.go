@@ -132,17 +132,36 @@ const (
 // steps the error is ErrBudget, which the caller must treat as "not
 // inspected"; the hits are then some of those in text.
 func (m *Matcher) Scan(text []byte, s *Scratch) ([]Hit, error) {
-	s.reset(len(text))
+	s.Begin(len(text))
+	return m.Go(text, 0, len(text), s)
+}
+
+// Begin begins a scan of several stretches of one text, of which Go reads each as a
+// text of its own. size is how many bytes their budget is for.
+func (s *Scratch) Begin(size int) { s.reset(size) }
+
+// Go reads text[from:to], behind what was read since Begin, and returns the hits
+// in all of it. After an error nothing more can be read.
+func (m *Matcher) Go(text []byte, from, to int, s *Scratch) ([]Hit, error) {
+	text = text[:to][from:]
+	s.candidates = s.candidates[:0]
 	m.filter.scan(m, text, s)
 	refused := s.left < 0
 	if refused {
 		s.left = stepsPerText // for what was found so far
 	}
+	s.most -= len(s.candidates)
 	slices.SortFunc(s.candidates, func(a, b candidate) int {
 		return cmp.Or(cmp.Compare(a.pattern, b.pattern), cmp.Compare(a.at, b.at))
 	})
+	first := len(s.hits)
 	m.confirm(text, s)
-	slices.SortFunc(s.hits, byStart)
+	hits := s.hits[first:]
+	slices.SortFunc(hits, byStart)
+	for i := range hits {
+		h := &hits[i]
+		h.Start, h.End, h.From, h.To = h.Start+from, h.End+from, h.From+from, h.To+from
+	}
 	if refused || s.left < 0 {
 		return s.hits, ErrBudget
 	}

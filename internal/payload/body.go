@@ -20,6 +20,10 @@ func (c *Content) readBody(coding, ctype string, body []byte) {
 		c.body, c.cut = c.body[:most], true
 		c.unread(c.base, fmt.Sprintf("decoded text is over %d bytes", c.lim.Text))
 	}
+	c.bodyPart = len(c.parts)
+	if c.remembers(c.body) {
+		c.work.bytes = c.work.hasher.begin(c.lim.Memory, c.lim.Realm, c.work.bytes)
+	}
 	c.readTyped(ctype, 0, len(c.body), c.addDoc(doc{kind: bodyDoc}), root, 0)
 }
 
@@ -56,7 +60,7 @@ func (c *Content) readTyped(ctype string, from, to int, d, at int32, depth int) 
 	}
 	mt, boundary := contentType(ctype)
 	labelled := strings.HasSuffix(mt, "json")
-	if (labelled || looksLikeJSON(s)) && c.readJSON(s, from, d, at, jsonForm) {
+	if (labelled || looksLikeJSON(s)) && c.readJSON(s, from, d, at, jsonForm, depth == 0) {
 		return
 	}
 	if depth < c.lim.Depth {

@@ -31,11 +31,18 @@ type Content struct {
 	idle   bool // released
 	offset int64
 	seen   int // bytes of body that stood in the window before
+	wire   int // bytes of Text that are not derived
 
 	parts []part // by start
 	docs  []doc
 	nodes []node
 	runs  []run // by part, then by out
+
+	cells    []cell // by part
+	segments []Segment
+	bodyPart int // the first part of the body
+	headDone bool
+	headHash digest
 
 	work *work
 }
@@ -115,7 +122,7 @@ func newContent(lim Limits, base string) *Content {
 
 func (c *Content) reset(lim Limits, base string) {
 	*c = Content{Text: c.Text[:0], parts: c.parts[:0], docs: c.docs[:0], nodes: c.nodes[:0], runs: c.runs[:0],
-		work: c.work, base: base, lim: lim.orDefault(), stream: c.stream}
+		cells: c.cells[:0], segments: c.segments[:0], work: c.work, base: base, lim: lim.orDefault(), stream: c.stream}
 	c.work.reset(c)
 }
 
@@ -133,7 +140,7 @@ func (c *Content) Release() {
 		return
 	}
 	clear(c.docs[:cap(c.docs)]) // they hold strings of the call
-	c.body, c.target, c.Uninspected = nil, "", nil
+	c.body, c.target, c.Uninspected, c.lim.Memory = nil, "", nil, nil
 	c.work.release()
 	contents.Put(c)
 }
@@ -145,6 +152,38 @@ func (c *Content) Part(pos int) (start, end int) {
 	}
 	p := &c.parts[c.partAt(pos)]
 	return int(p.start), int(p.end)
+}
+
+// Memory returns the memory that c was decoded with, nil if there is none.
+func (c *Content) Memory() *Memory { return c.lim.Memory }
+
+// Size returns how many bytes Text would have if nothing of it were left out.
+func (c *Content) Size() int {
+	n := len(c.Text)
+	for i := range c.cells {
+		if c.cells[i].gone {
+			n += int(c.cells[i].size)
+		}
+	}
+	return n
+}
+
+// Head reports whether pos stands in the head of the message, which is host,
+// target and header, or in a layer of it. If not, next is the next
+// position of Text that may.
+func (c *Content) Head(pos int) (next int, ok bool) {
+	if len(c.parts) == 0 {
+		return len(c.Text), false
+	}
+	p := c.partAt(pos)
+	d := &c.docs[c.parts[p].doc]
+	if d.kind == bodyDoc {
+		return max(c.wire, pos), false
+	}
+	for next = int(c.parts[p].end) + 1; d.kind.derived() && d.kind != joinDoc; {
+		d = &c.docs[c.parts[c.partAt(int(d.from))].doc]
+	}
+	return next, d.kind < bodyDoc
 }
 
 // partAt returns the part that holds pos; the '\n' after a part counts to it.

@@ -73,6 +73,35 @@
 // in a layer of one that changes single characters, a word may begin and end
 // where a field does (Content.Edge).
 //
+// # Units
+//
+// A string of 320 bytes or more that is a member of an object of a JSON body is a
+// unit. What it encodes is derived from it alone, and stands at the end of Text in
+// a segment of its own (Content.Segments): a segment is read by itself, for what
+// stands in another one has nothing to do with it. All else is one segment. A
+// string in an array is no unit, since an array may hold the lines of one text.
+//
+// # Memory
+//
+// Of a body that is decoded with a Memory, Text lacks the units that were read
+// before and in which nothing was found; their parts are there, and empty. What
+// is found is the same. For that a unit is left out only if
+//
+//   - it was read before at the same place of its document, in the same session
+//     and by the same inspectors, between the same units and with the same between
+//     them, as far as these inspectors look (Memory.reach) and before the first
+//     of them with the same head. Names, short values and their order count;
+//   - nothing was found within reach of it or in what is derived from it, nor
+//     did a match cross its bounds;
+//   - in this body too all within reach of it was read before: what is new is read
+//     together with its surroundings, as are the head and the end of the body.
+//
+// Short values are never left out, so that fields are joined as always. What was
+// inflated, opened at great cost, or not read to its end is not remembered. A
+// memory holds keyed hashes and no text, and is bounded: who fills it makes calls
+// slower and not blinder. That a text is known can be told by time within one
+// session alone.
+//
 // # Windows
 //
 // A body that is read in windows is text, whatever it is labelled: JSON escapes,

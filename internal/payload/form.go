@@ -24,6 +24,7 @@ const (
 	mimeForm  // the header block of a part of a multipart body
 	layerForm // all of it is replaced where it stands encoded
 	joinForm  // each field is edited where it stands
+	goneForm  // its text was read before and is not in Text
 	maskForm  // asterisks for each byte; of streams
 )
 

@@ -160,7 +160,17 @@ func (c *Content) behindMark(from, to int) int {
 	return from
 }
 
-// nameHash is the name of a column.
+// nameHash stands for the name of a column. Of up to seven bytes it is the name
+// itself; a longer one is hashed with a key, so that nobody can make two names
+// one.
 func (c *Content) nameHash(from, to int) uint64 {
-	return maphash.Bytes(c.work.seed, c.Text[from:to])
+	name := c.Text[from:to]
+	if len(name) > 7 {
+		return maphash.Bytes(c.work.seed, name)
+	}
+	h := uint64(len(name) + 1)
+	for _, b := range name {
+		h = h<<8 | uint64(b)
+	}
+	return h
 }

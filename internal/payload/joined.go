@@ -2,7 +2,6 @@ package payload
 
 import (
 	"cmp"
-	"hash/maphash"
 	"slices"
 )
 
@@ -62,6 +61,9 @@ type column struct {
 	joinable
 	part int32
 }
+
+// bucket is one of 64 by name.
+func (x *column) bucket() uint64 { return x.name * 0x9E3779B97F4A7C15 >> 58 }
 
 func (c *Content) tokenOf(p *part) tokenKind {
 	if n := p.end - p.start; n == 0 || n > fieldMax || p.form == numberForm {
@@ -136,7 +138,7 @@ func (c *Content) startAcross(p *part, t tokenKind) {
 
 // takeTurn takes a name of JSON, or a value that has one, into their row.
 func (c *Content) takeTurn(p *part, t tokenKind) {
-	if p.form != jsonForm || p.role == value && p.name < 0 {
+	if p.form != jsonForm && p.form != goneForm || p.role == value && p.name < 0 {
 		return
 	}
 	r := &c.work.rows[turnRow]
@@ -181,10 +183,9 @@ func (c *Content) addColumn(i int, p *part, t tokenKind) {
 	if t == noToken || p.name < 0 {
 		return
 	}
-	w := c.work
 	name := &c.parts[p.name]
-	hash := maphash.Bytes(w.seed, c.Text[name.start:name.end])
-	w.columns = append(w.columns, column{hash, joinable{from: p.start, to: p.end, word: t == wordToken}, int32(i)})
+	x := joinable{from: p.start, to: p.end, word: t == wordToken}
+	c.work.columns = append(c.work.columns, column{c.nameHash(int(name.start), int(name.end)), x, int32(i)})
 }
 
 // joinColumns joins the values that have the same name, as those of an array of
@@ -194,10 +195,10 @@ func (c *Content) joinColumns() {
 	var data uint64 // the names, roughly, of which some value is no word
 	for i := range w.columns {
 		if !w.columns[i].word {
-			data |= 1 << (w.columns[i].name & 63)
+			data |= 1 << w.columns[i].bucket()
 		}
 	}
-	w.columns = slices.DeleteFunc(w.columns, func(x column) bool { return data&(1<<(x.name&63)) == 0 })
+	w.columns = slices.DeleteFunc(w.columns, func(x column) bool { return data>>x.bucket()&1 == 0 })
 	slices.SortFunc(w.columns, func(a, b column) int {
 		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.part, b.part))
 	})
@@ -233,7 +234,7 @@ func (c *Content) joinHost(n int) {
 func (c *Content) extend(r *row, p *part, t tokenKind) {
 	if t != noToken {
 		c.add(r, joinable{from: p.start, to: p.end, word: t == wordToken})
-	} else if p.start != p.end && len(r.fields) > 0 {
+	} else if (p.start != p.end || p.form == goneForm) && len(r.fields) > 0 {
 		c.endRow(r)
 	}
 }

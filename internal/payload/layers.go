@@ -20,19 +20,33 @@ type binary struct {
 	body     bool // which of the two
 }
 
-// derive opens what the parts hold, level by level: all layers that stand in
-// the wire parts, then all that stand in those.
+// derive adds what the parts hold: fields joined, then level by level all layers
+// that stand in the wire parts, and all that stand in those.
 func (c *Content) derive() {
-	lo := 0
-	for depth := 0; lo < len(c.parts); depth++ {
+	if c.wire = len(c.Text); !c.stream {
+		c.joinWire()
+	}
+	c.deriveFrom(0, 0)
+	c.segment()
+	c.deriveUnits()
+}
+
+// deriveFrom derives from the parts from lo on, which have depth.
+func (c *Content) deriveFrom(lo, depth int) {
+	for ; lo < len(c.parts); depth++ {
 		hi := len(c.parts)
 		if depth == c.lim.Depth {
 			c.tooDeep(lo)
 			return
 		}
 		c.openJSON(lo, hi)
-		if depth == 0 && c.work.basic[1] > 0 {
-			c.openBasic()
+		if depth == 0 {
+			if c.work.basic[1] > 0 {
+				c.openBasic()
+			}
+			for i := range c.cells {
+				c.work.holes = append(c.work.holes, c.cells[i].part)
+			}
 		}
 		c.look(lo, hi)
 		lo = hi
@@ -50,25 +64,37 @@ func (c *Content) openBasic() {
 // openJSON reads the parts [lo, hi) that are JSON themselves: the arguments of
 // a tool call are.
 func (c *Content) openJSON(lo, hi int) {
+	unit := 0
 	for i := lo; i < hi; i++ {
-		p := c.parts[i]
-		s := c.Text[p.start:p.end]
-		if p.form == joinForm || len(s) < 4 || !nestable(s) {
-			continue
+		for unit < len(c.cells) && int(c.cells[unit].part) < i {
+			unit++
 		}
-		if 4*len(s) > c.room() {
-			c.overText(int(p.start))
-			continue
+		if unit == len(c.cells) || int(c.cells[unit].part) != i {
+			c.openJSONPart(i)
 		}
-		docs, first := len(c.docs), len(c.parts)
-		d := c.addDoc(doc{kind: jsonDoc, name: "json", from: p.start, to: p.end})
-		if !c.readJSON(s, int(p.start), d, root, jsonForm) {
-			c.docs = c.docs[:docs]
-			continue
-		}
-		c.work.holes = append(c.work.holes, int32(i))
-		c.joinDocument(first, len(c.parts))
 	}
+}
+
+// openJSONPart reads part i if it is JSON, and reports whether it is.
+func (c *Content) openJSONPart(i int) bool {
+	p := c.parts[i]
+	s := c.Text[p.start:p.end]
+	if p.form == joinForm || len(s) < 4 || !nestable(s) {
+		return false
+	}
+	if 4*len(s) > c.room() {
+		c.overText(int(p.start))
+		return false
+	}
+	docs, first := len(c.docs), len(c.parts)
+	d := c.addDoc(doc{kind: jsonDoc, name: "json", from: p.start, to: p.end})
+	if !c.readJSON(s, int(p.start), d, root, jsonForm, false) {
+		c.docs = c.docs[:docs]
+		return false
+	}
+	c.work.holes = append(c.work.holes, int32(i))
+	c.joinDocument(first, len(c.parts))
+	return true
 }
 
 // nestable reports whether s may be JSON that hides something from one who
@@ -92,9 +118,16 @@ func (c *Content) look(lo, hi int) {
 		n++
 	}
 	slices.Sort(w.holes)
-	from := int(c.parts[lo].start)
+	from, cells := int(c.parts[lo].start), c.cells
+	if lo > 0 {
+		cells = nil
+	}
 	for _, h := range w.holes {
-		c.find(from, int(c.parts[h].start), -1, c.Text)
+		if len(cells) == 0 {
+			c.find(from, int(c.parts[h].start), -1, c.Text)
+		} else if cells[0].look(c, from, h); h == cells[0].part {
+			cells = cells[1:]
+		}
 		from = int(c.parts[h].end)
 	}
 	c.find(from, int(c.parts[hi-1].end), -1, c.Text)

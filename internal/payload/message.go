@@ -29,6 +29,9 @@ type Limits struct {
 	Depth int   // nested layers of encoding; 6
 	Ratio int   // of decompressed to compressed size, once over 1 MiB; 200
 	Text  int64 // decoded bytes of all parts and layers together; 8 × Body, at least 16 MiB, at most 1 GiB
+
+	Memory *Memory   // of what was read before; nil for none
+	Realm  [2]string // what is remembered is known in the same realm alone
 }
 
 // textMax is the most that offsets of 32 bits can address, with room to spare.
@@ -65,7 +68,6 @@ func Decode(m *Message, body []byte, lim Limits) *Content {
 	if body != nil {
 		c.readBody(codingOf(m), m.Header.Get("Content-Type"), body)
 	}
-	c.joinWire()
 	c.derive()
 	return c
 }
@@ -79,7 +81,6 @@ func codingOf(m *Message) string { return strings.Join(m.Header.Values("Content-
 func DecodeText(path string, b []byte, lim Limits) *Content {
 	c := newContent(lim, path)
 	c.readBody("", "", b)
-	c.joinWire()
 	c.derive()
 	return c
 }

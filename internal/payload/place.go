@@ -29,6 +29,19 @@ func (c *Content) Place(from, to int) call.Place {
 	return at
 }
 
+// Root returns where, in Text, the part begins that pos stands in or is derived
+// from: one of the wire, or one of fields joined.
+func (c *Content) Root(pos int) int {
+	if len(c.parts) == 0 {
+		return 0
+	}
+	p := &c.parts[c.partAt(pos)]
+	for d := &c.docs[p.doc]; d.kind.derived() && d.kind != joinDoc; d = &c.docs[p.doc] {
+		p = &c.parts[c.partAt(int(d.from))]
+	}
+	return int(p.start)
+}
+
 // settle cuts a span to its part and moves it to where it really stands.
 func (c *Content) settle(from, to int) (int, int) {
 	for {

@@ -119,10 +119,6 @@ func mergeSplices(s []splice) []splice {
 	return out
 }
 
-// locateMax is how many cuts of one layer are made each for itself. Beyond it the
-// layer goes as a whole: to find each means to decode the layer each time.
-const locateMax = 256
-
 // part carries the cuts of part p one step down.
 func (r *resolver) part(p int, mine []cut) error {
 	c := r.c
@@ -138,13 +134,10 @@ func (r *resolver) part(p int, mine []cut) error {
 		}
 		return nil
 	case layerForm:
-		if len(mine) > locateMax {
-			d := &c.docs[at.doc]
-			r.span(int(d.from), int(d.to), mine[0].with)
-			return nil
-		}
+		d := &c.docs[at.doc]
+		origin := layer.OriginOf(d.name, c.Text[d.from:d.to])
 		for _, x := range mine {
-			from, to := r.locate(p, x)
+			from, to := r.locate(p, x, origin)
 			r.span(from, to, x.with)
 		}
 		return nil
@@ -164,7 +157,7 @@ func (r *resolver) part(p int, mine []cut) error {
 
 // locate returns the span of Text that encodes the cut x of layer p: where
 // single characters were written otherwise those of the cut, else all.
-func (r *resolver) locate(p int, x cut) (from, to int) {
+func (r *resolver) locate(p int, x cut, origin layer.Origin) (from, to int) {
 	c := r.c
 	at, d := &c.parts[p], &c.docs[c.parts[p].doc]
 	if len(c.runsOf(p)) != 1 { // it was repaired: positions are not those of the layer
@@ -176,7 +169,7 @@ func (r *resolver) locate(p int, x cut) (from, to int) {
 			return int(d.from) + from, int(d.from) + to
 		}
 	}
-	from, to = layer.Locate(d.name, c.Text[d.from:d.to], a, b)
+	from, to = origin.Locate(a, b)
 	return int(d.from) + from, int(d.from) + to
 }
 

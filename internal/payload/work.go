@@ -1,10 +1,7 @@
 package payload
 
 import (
-	"bytes"
 	"hash/maphash"
-
-	"github.com/go-json-experiment/json/jsontext"
 
 	"outvet/internal/payload/layer"
 )
@@ -18,16 +15,16 @@ type work struct {
 	line  []byte
 	basic [2]int // the span in Text of the credentials of the Basic scheme
 
-	json  jsontext.Decoder
-	src   bytes.Buffer
 	stack []level
-	valid bool // what is read as JSON is valid UTF-8
 
 	rows    [rowCount]row
 	columns []column
 	texts   []int32 // parts to join the pieces inside of
 	seed    maphash.Seed
 
+	hasher   hasher
+	held     []byte // of Text, and of runs, while units are restored
+	heldRuns []run
 	side     []byte   // undecoded bytes of binary layers
 	binaries []binary // to look into
 	holes    []int32  // parts whose text is not looked into
@@ -57,6 +54,4 @@ func (w *work) reset(c *Content) {
 // release lets go of what belongs to the call.
 func (w *work) release() {
 	clear(w.names)
-	w.src = bytes.Buffer{}
-	w.json.Reset(&w.src)
 }

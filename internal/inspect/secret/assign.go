@@ -247,9 +247,17 @@ func (r *reader) untilQuote() span {
 	return v
 }
 
+// endsValue has the bytes that end a value which is not in quotes.
+var endsValue = func() (t [256]bool) {
+	for _, b := range []byte(" \t\r\n\"'`&,;<>\\") {
+		t[b] = true
+	}
+	return t
+}()
+
 func (r *reader) untilGap() span {
 	v := span{r.pos, r.pos}
-	for v.to < len(r.text) && v.len() < maxValue && !inSet(" \t\r\n\"'`&,;<>\\", r.text[v.to]) {
+	for v.to < len(r.text) && v.len() < maxValue && !endsValue[r.text[v.to]] {
 		v.to++
 	}
 	r.pos = v.to

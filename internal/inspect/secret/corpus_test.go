@@ -41,6 +41,12 @@ func (p *plain) index(pos int) int {
 
 func (p *plain) Part(pos int) (int, int) { s := p.at[p.index(pos)]; return s.from, s.to }
 func (p *plain) Edge(pos int) bool       { s := p.at[p.index(pos)]; return pos == s.from || pos == s.to }
+func (p *plain) Bounds(int) (int, int)   { return 0, len(p.text) }
+func (p *plain) Root(pos int) int        { return p.at[p.index(pos)].from }
+func (p *plain) Head(pos int) (int, bool) {
+	i := p.index(pos)
+	return p.at[i].to + 1, !within(p.paths[i], "body")
+}
 func (p *plain) Place(from, to int) call.Place {
 	i := p.index(from)
 	return call.Place{Part: p.paths[i], Start: from - p.at[i].from, End: min(to, p.at[i].to) - p.at[i].from, From: from, To: min(to, p.at[i].to)}

@@ -70,7 +70,7 @@
 //	           with expr: the finding ranks as generic
 //	common     the words are everywhere in ordinary text: only with an operator behind them
 //	group      submatch of expr that is the value; the last, if extend is given
-//	extend     byte class: the value goes on while bytes are in it
+//	extend     byte class: the value goes on while bytes are in it, to the end of its part
 //	before     byte class that may not stand before the value; default 0-9A-Za-z_, '' for none;
 //	           if expr begins with five bytes or more that chance does not make (sk-ant-,
 //	           xoxb-), the default is none for a value that is not of words
@@ -104,6 +104,8 @@
 //
 // # Cost
 //
-// Text without a finding costs no memory, unless one of its first 64 lines is a
-// field that could be a credential, whose name must then be made.
+// Text without a finding costs no memory, unless one of the first 64 lines of the
+// head is a field that could be a credential, whose name must then be made.
+// What is found follows from what stands within Reach of it (inspect.Local), so
+// that text which was read before need not be read again.
 package secret

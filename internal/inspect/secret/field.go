@@ -35,7 +35,7 @@ func (j *judge) field(part, name span, fits func(assignment) bool) (assignment, 
 
 // next returns the part after part, if it is there and not too long.
 func (j *judge) next(part span) (span, bool) {
-	if part.to+1 >= len(j.text) {
+	if _, end := j.parts.Bounds(part.from); part.to+1 >= end {
 		return span{}, false
 	}
 	n := j.part(part.to + 1)

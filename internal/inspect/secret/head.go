@@ -20,10 +20,11 @@ func (j *judge) head() {
 		if r == &j.in.apiKey && !couldBeKey(j.text[v.from:v.to]) || j.part(line.from) != line {
 			continue
 		}
-		path := j.parts.Place(v.from, v.to).Part
-		if within(path, "body") {
-			return
+		if next, ok := j.parts.Head(line.from); !ok {
+			pos = next
+			continue
 		}
+		path := j.parts.Place(v.from, v.to).Part
 		if j.in.headers.whole(headerOf(path)) {
 			j.add(candidate{span: v, rule: r, score: scoreGeneric})
 		}

@@ -51,6 +51,24 @@ func (j *judge) rule(r *rule, h match.Hit) {
 		}
 		v.to = min(v.to, part.to)
 		j.shaped(r, part, v)
+		if r.again != nil && h.End > part.to {
+			j.behind(r, part.to, h.End)
+		}
+	}
+}
+
+// behind judges the first that r finds in each part of text[from:to], over which a hit was prolonged
+// beyond its part: the matcher does not report what lies in a hit.
+func (j *judge) behind(r *rule, from, to int) {
+	for from < to {
+		m := r.again.FindSubmatchIndex(j.text[from:to])
+		if m == nil {
+			return
+		}
+		at := from + max(m[2*r.Group], m[0])
+		part := j.part(at)
+		j.shaped(r, part, span{at, min(to, part.to)})
+		from = max(from+m[1], part.to) // in its part it is prolonged as any other
 	}
 }
 
@@ -117,7 +135,8 @@ func (j *judge) near(r *rule, part, v span) bool {
 		}
 	}
 	// Neighbouring fields count too: {"kty": "EC", "d": "…"}.
-	before = j.text[max(0, part.from-reach):part.from]
+	first, _ := j.parts.Bounds(part.from)
+	before = j.text[max(first, part.from-reach):part.from]
 	for _, w := range r.Near {
 		if containsFold(before, w) {
 			return true

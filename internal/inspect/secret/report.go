@@ -54,9 +54,12 @@ func distinct(found []candidate) []candidate {
 	return out
 }
 
-// sight is what two findings must have in common to be two sights of one
-// value: the part of the wire, and the value.
-type sight struct{ part, digest string }
+// sight is what two findings must have in common to be two sights of one value:
+// where on the wire the part begins (two may have one name), its name, and the value.
+type sight struct {
+	root         int
+	part, digest string
+}
 
 // once drops findings that are a second sight of another: the same span, which
 // Place moved out of a joined part; a join around a value that stands whole in
@@ -77,12 +80,12 @@ func (j *judge) once(all []call.Finding) []call.Finding {
 				break
 			}
 			p = p[:k]
-			inJSON[sight{p, f.Digest}]++
+			inJSON[sight{j.parts.Root(f.From), p, f.Digest}]++
 		}
 	}
 	out := all[:0:0]
 	for _, f := range all {
-		key := sight{f.Part, f.Digest}
+		key := sight{j.parts.Root(f.From), f.Part, f.Digest}
 		if k, ok := at[key]; ok && out[k].Start < f.End && f.Start < out[k].End {
 			continue
 		}

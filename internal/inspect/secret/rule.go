@@ -43,6 +43,7 @@ type rule struct {
 	before, after class // of bytes that may not stand beside the value
 	marked        bool  // a random value may stand behind any byte
 	value         *regexp.Regexp
+	again         *regexp.Regexp // expr, if there is extend
 	check         checker
 	proof         checker
 	rank          rank
@@ -150,6 +151,11 @@ func (r *rule) compile(cs classes) (err error) {
 	}
 	if r.after, err = cs.parse(orWord(r.After)); err != nil {
 		return err
+	}
+	if r.Extend != "" {
+		if r.again, err = regexp.Compile(r.Expr); err != nil {
+			return err
+		}
 	}
 	if r.Value != "" {
 		if r.value, err = regexp.Compile(`\A(?:` + r.Value + `)\z`); err != nil {

@@ -55,7 +55,7 @@ const (
 // scratch is the working memory of one Inspect.
 type scratch struct{ found []candidate }
 
-var _ inspect.Matcher = (*Inspector)(nil)
+var _ inspect.Local = (*Inspector)(nil)
 
 // New returns an inspector with the rules of the package. It refuses a known
 // value that is too short to be told from innocent text.
@@ -125,8 +125,19 @@ func (in *Inspector) Inspect(ctx context.Context, s *inspect.Subject) ([]call.Fi
 type parts interface {
 	Part(pos int) (start, end int)
 	Edge(pos int) bool
+	Head(pos int) (next int, ok bool)
 	Place(from, to int) call.Place
+	Bounds(pos int) (from, to int)
+	Root(pos int) int
 }
+
+// reach is beyond what is read around the part that a hit begins in: 1,024 bytes of
+// a match on each side of its literal, as many before the part for the words of
+// a rule (near), and the two parts behind a name, of 4,096 bytes each (field).
+const reach = 10 << 10
+
+// Reach returns how far from a hit its surroundings matter.
+func (in *Inspector) Reach() int { return reach }
 
 func (in *Inspector) inspect(d *call.Dest, text []byte, p parts, hits []match.Hit) ([]call.Finding, error) {
 	sc := in.scratch.Get().(*scratch)

@@ -223,7 +223,7 @@ func contains(b []byte, s string) bool {
 // looksRandom judges the value of a name that says token, secret or key.
 func looksRandom(b []byte) bool {
 	const shortest, longest, enough = 10, 2048, 3.0
-	if len(b) < shortest || len(b) > longest || b[0] == '/' || stopped(b) {
+	if len(b) < shortest || len(b) > longest || b[0] == '/' {
 		return false
 	}
 	for _, c := range b {
@@ -235,7 +235,7 @@ func looksRandom(b []byte) bool {
 	if c.lower+c.upper == 0 || c.digit == 0 && (!randomCase(b) || len(b) < 20) {
 		return false
 	}
-	return entropy(b) >= enough && !wordy(b) && !isDigest(b)
+	return entropy(b) >= enough && !wordy(b) && !isDigest(b) && !stopped(b)
 }
 
 // isDigest reports whether b says of itself that it is the digest of something.
@@ -251,7 +251,7 @@ func isDigest(b []byte) bool {
 // looksPassword judges the value of a name that says password.
 func looksPassword(b []byte, literal bool) bool {
 	const shortest, longest = 6, 160
-	if len(b) < shortest || len(b) > longest || stopped(b) || b[0] == '/' || b[0] == '+' || contains(b, "://") || isDigest(b) {
+	if len(b) < shortest || len(b) > longest || b[0] == '/' || b[0] == '+' || isDigest(b) {
 		return false
 	}
 	for _, c := range b {
@@ -262,6 +262,11 @@ func looksPassword(b []byte, literal bool) bool {
 			return false
 		}
 	}
+	return passwordShaped(b, literal) && !contains(b, "://") && !stopped(b)
+}
+
+// passwordShaped judges what kinds of bytes b is made of.
+func passwordShaped(b []byte, literal bool) bool {
 	c := count(b)
 	switch {
 	case c.digit == 0 && c.other == 0: // letters alone: a word, a type, a variable
