@@ -165,6 +165,7 @@ func TestForgottenBodyLeavesAWholeLog(t *testing.T) {
 		write(t, l, c)
 		commits, ids = append(commits, c.Outcome.Commit), append(ids, d.ID)
 	}
+	l.disperseNow()
 	if commits[0] == commits[1] || commits[0] == "" {
 		t.Fatal("equal bodies must not look equal:", commits)
 	}
@@ -193,6 +194,7 @@ func TestForgottenBodyLeavesAWholeLog(t *testing.T) {
 	c.Body = sum
 	write(t, l, d)
 	write(t, l, c)
+	l.disperseNow()
 	if ok, err := Opens(dir, d.ID, c.Outcome.Commit, sum); err != nil || !ok {
 		t.Error(ok, err)
 	}

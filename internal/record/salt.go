@@ -31,26 +31,34 @@ type salts struct {
 	f    *os.File
 	day  int64 // since 1970
 	end  int64
-	buf  []byte
+	line []byte
 	salt [saltSize]byte
 	sum  [sha256.Size]byte
 }
 
-// commit sets the commitment of r, if it has a body: base64 of
-// SHA-256(salt | r.Body). The salt is kept first: a commitment whose salt is
-// lost could not be told from one whose salt was forgotten.
+// commit sets the commitment of r, if it has a body, and keeps the salt. The
+// salt is kept first: a commitment whose salt is lost could not be told from
+// one whose salt was forgotten.
 func (l *Log) commit(r *call.Record) error {
-	if r.Body == nil || r.Outcome == nil {
+	if !l.salt(r) {
 		return nil
 	}
 	s := &l.salts
-	rand.Read(s.salt[:])
-	if err := s.append(l.home, r.ID, time.Now()); err != nil {
-		return err
+	s.line = appendSalt(s.line[:0], r.ID, s.salt[:])
+	return s.append(l.home, s.line, time.Now())
+}
+
+// salt sets the commitment of r, if it has a body: base64 of
+// SHA-256(salt | r.Body). The salt is in l.salts.salt.
+func (l *Log) salt(r *call.Record) bool {
+	if r.Body == nil || r.Outcome == nil {
+		return false
 	}
+	s := &l.salts
+	rand.Read(s.salt[:])
 	s.sum = commitment(s.salt[:], r.Body)
 	r.Outcome.Commit = base64.StdEncoding.EncodeToString(s.sum[:])
-	return nil
+	return true
 }
 
 func commitment(salt, body []byte) [sha256.Size]byte {
@@ -63,21 +71,17 @@ func commitment(salt, body []byte) [sha256.Size]byte {
 	return sha256.Sum256(append(append([]byte(nil), salt...), body...))
 }
 
-// append writes the line of the current salt.
-func (s *salts) append(home string, id call.ID, now time.Time) error {
+// append writes lines.
+func (s *salts) append(home string, lines []byte, now time.Time) error {
 	if day := now.Unix() / 86400; s.f == nil || day != s.day {
 		if err := s.turn(home, day); err != nil {
 			return err
 		}
 	}
-	s.buf = append(s.buf[:0], id...)
-	s.buf = append(s.buf, ' ')
-	s.buf = base64.StdEncoding.AppendEncode(s.buf, s.salt[:])
-	s.buf = append(s.buf, '\n')
-	if _, err := s.f.WriteAt(s.buf, s.end); err != nil {
+	if _, err := s.f.WriteAt(lines, s.end); err != nil {
 		return errors.Join(err, s.f.Truncate(s.end))
 	}
-	s.end += int64(len(s.buf))
+	s.end += int64(len(lines))
 	return nil
 }
 

@@ -17,6 +17,17 @@ func (l *Log) sync(next int64) error {
 	return l.syncLocked()
 }
 
+// mend tries again what the disk did not confirm.
+func (l *Log) mend() error {
+	l.mu.Lock()
+	err := l.lookAt() // it says more than what a sync fails with
+	l.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("record: %w", err)
+	}
+	return l.syncAll()
+}
+
 // syncAll puts on disk what is written by now, or puts right what a failed
 // sync left in doubt.
 func (l *Log) syncAll() error {
@@ -66,7 +77,7 @@ func (l *Log) syncSegments(old []*segment, seg *segment, end int64) error {
 	l.old = l.old[len(old):]
 	l.mu.Unlock()
 	for _, s := range old {
-		if err := s.f.Close(); err != nil {
+		if err := s.close(); err != nil {
 			return err
 		}
 	}
