@@ -29,7 +29,8 @@ const (
 // open.
 type salts struct {
 	f    *os.File
-	day  int64 // since 1970
+	old  []*os.File // of other days, not yet on disk
+	day  int64      // since 1970
 	end  int64
 	line []byte
 	salt [saltSize]byte
@@ -87,9 +88,6 @@ func (s *salts) append(home string, lines []byte, now time.Time) error {
 
 // turn opens the file of a day.
 func (s *salts) turn(home string, day int64) error {
-	if err := s.close(); err != nil {
-		return err
-	}
 	dir := filepath.Join(home, saltsName)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -105,6 +103,9 @@ func (s *salts) turn(home string, day int64) error {
 	}
 	if err != nil {
 		return errors.Join(err, f.Close())
+	}
+	if s.f != nil {
+		s.old = append(s.old, s.f) // a sync takes time that Write has not
 	}
 	s.f, s.day, s.end = f, day, end
 	return nil
@@ -124,11 +125,13 @@ func lastLine(f *os.File) (int64, error) {
 }
 
 func (s *salts) close() error {
-	if s.f == nil {
-		return nil
+	var err error
+	for _, f := range append(s.old, s.f) {
+		if f != nil {
+			err = errors.Join(err, f.Sync(), f.Close())
+		}
 	}
-	err := errors.Join(s.f.Sync(), s.f.Close())
-	s.f = nil
+	s.f, s.old = nil, nil
 	return err
 }
 
