@@ -238,6 +238,7 @@ type failing struct {
 	file
 	sync, write error
 	slow        chan struct{} // if not nil, a sync waits for it
+	writes      int
 }
 
 func (f *failing) Sync() error {
@@ -251,6 +252,7 @@ func (f *failing) Sync() error {
 }
 
 func (f *failing) WriteAt(b []byte, off int64) (int, error) {
+	f.writes++
 	if f.write != nil {
 		n, _ := f.file.WriteAt(b[:len(b)/2], off)
 		return n, f.write

@@ -146,6 +146,7 @@ func TestLogThatCannotBeSignedIsRefusedAfterAWhile(t *testing.T) {
 			t.Fatal("not healed:", l.Health())
 		}
 	}
+	l.patience = patience
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -224,6 +225,33 @@ func TestSlowDiskHoldsUpNobodyButThoseWhoAskForIt(t *testing.T) {
 	}
 	if rep, err := Verify(dir, VerifyOptions{}); err != nil || rep.Calls != 2001 || rep.OpenCalls != 1 {
 		t.Fatalf("%+v %v", rep, err)
+	}
+}
+
+func TestEndsOfCallsShareAWrite(t *testing.T) {
+	l, err := Open(t.TempDir(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk := &failing{file: l.seg.f}
+	l.mu.Lock()
+	l.seg.f = disk
+	l.mu.Unlock()
+	const calls = 20 * gatherMax
+	begin := time.Now()
+	for i := range calls {
+		d := decided("s", i)
+		write(t, l, d)
+		write(t, l, closing(d))
+	}
+	l.mu.Lock()
+	n, most := disk.writes, calls+calls/gatherMax+int(time.Since(begin)/gatherFor)+1
+	l.mu.Unlock()
+	if n > most {
+		t.Errorf("%d writes for %d calls, at most %d are due", n, calls, most)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 
