@@ -239,6 +239,7 @@ type failing struct {
 	sync, write error
 	slow        chan struct{} // if not nil, a sync waits for it
 	writes      int
+	undone      func() // is called before what failed is taken back
 }
 
 func (f *failing) Sync() error {
@@ -249,6 +250,13 @@ func (f *failing) Sync() error {
 		return f.sync
 	}
 	return f.file.Sync()
+}
+
+func (f *failing) Truncate(size int64) error {
+	if f.undone != nil {
+		f.undone()
+	}
+	return f.file.Truncate(size)
 }
 
 func (f *failing) WriteAt(b []byte, off int64) (int, error) {

@@ -255,6 +255,50 @@ func TestEndsOfCallsShareAWrite(t *testing.T) {
 	}
 }
 
+func TestFramesThatWereTakenBackAreNotReadTwice(t *testing.T) {
+	dir := t.TempDir()
+	l, err := Open(dir, Options{Sync: time.Hour, Checkpoint: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var calls []*call.Record
+	for i := range gatherMax {
+		d := decided("s", i)
+		write(t, l, d)
+		calls = append(calls, d)
+	}
+	if err := l.step(true); err != nil { // run sleeps, so that its reader is ours
+		t.Fatal(err)
+	}
+	disk := &failing{file: l.seg.f, write: errors.New("no space left"), undone: func() {
+		if more, err := l.wal.fill(); !more || err != nil {
+			t.Error("nothing to read before it is taken back:", err)
+		}
+	}}
+	l.mu.Lock()
+	l.seg.f = disk
+	l.wait.timer = time.AfterFunc(time.Hour, func() {}) // by number alone
+	l.mu.Unlock()
+	for _, d := range calls {
+		write(t, l, closing(d))
+	}
+	l.mu.Lock()
+	disk.write, disk.undone = nil, nil
+	l.wait.timer.Stop()
+	l.rotate() // and written they are elsewhere
+	l.mu.Unlock()
+	write(t, l, decided("s", 99))
+	if err := l.step(true); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if rep, err := Verify(dir, VerifyOptions{}); err != nil || rep.OpenCalls != 1 {
+		t.Fatalf("%+v %v", rep, err)
+	}
+}
+
 func TestClosedRecordsThatCannotBeWrittenAreKeptAndSaid(t *testing.T) {
 	dir := t.TempDir()
 	l, err := Open(dir, Options{})

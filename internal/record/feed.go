@@ -151,6 +151,10 @@ func (l *Log) step(sign bool) error {
 		err = errors.Join(l.disperse(), l.lookAt())
 	}
 	target := l.seg.next
+	if l.stale {
+		l.wal.rewind()
+		l.stale = false
+	}
 	l.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("record: %w", err)

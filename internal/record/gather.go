@@ -83,6 +83,7 @@ func (l *Log) disperse() error {
 		b = b[2+n:]
 	}
 	if err := l.seg.append(l.buf, chain, len(g.ids)); err != nil {
+		l.stale = true // some of the frames may have been there for a moment
 		return err
 	}
 	for _, id := range g.ids {

@@ -56,6 +56,7 @@ type Log struct {
 	salts  salts
 	unsign bool      // entries wait for a checkpoint, and run knows
 	unsync bool      // entries wait for the disk, and run knows
+	stale  bool      // run may have read what was taken back
 	looked time.Time // when the segment was last seen in its place
 
 	// syncMu makes writers share a sync: who gets it syncs for all that wait.
