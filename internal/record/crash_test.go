@@ -26,10 +26,9 @@ func TestMain(m *testing.M) {
 		writeForever(os.Getenv("RECORD_TEST_DIR"))
 	case "full":
 		writeToFullDisk(os.Getenv("RECORD_TEST_DIR"))
-	case "stuck":
-		writeUntilFull(os.Getenv("RECORD_TEST_DIR"))
-	case "descriptors":
-		writeWithoutDescriptors(os.Getenv("RECORD_TEST_DIR"))
+	case "":
+	default:
+		linuxChild(os.Getenv("RECORD_TEST_CHILD"), os.Getenv("RECORD_TEST_DIR"))
 	}
 	os.Exit(m.Run())
 }

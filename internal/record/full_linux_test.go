@@ -15,6 +15,16 @@ import (
 	"outvet/call"
 )
 
+// linuxChild is what a test on Linux asks TestMain for.
+func linuxChild(what, dir string) {
+	switch what {
+	case "stuck":
+		writeUntilFull(dir)
+	case "descriptors":
+		writeWithoutDescriptors(dir)
+	}
+}
+
 // smallDisk returns a folder on a file system of its own.
 func smallDisk(t *testing.T, size string) string {
 	t.Helper()
