@@ -285,13 +285,12 @@ one call, which needs nothing but the public key.`,
 				return err
 			}
 			o := record.VerifyOptions{Key: key}
-			if interactive(c.ErrOrStderr()) {
-				o.Progress = func(done, total int64) { fmt.Fprintf(c.ErrOrStderr(), "\r%d of %d entries ", done, total) }
+			p := progress{w: c.ErrOrStderr(), begin: time.Now(), now: time.Now}
+			if interactive(p.w) {
+				o.Progress = p.show
 			}
 			report, err := record.Verify(string(s), o)
-			if o.Progress != nil {
-				fmt.Fprint(c.ErrOrStderr(), "\r\033[K")
-			}
+			p.clear()
 			return printReport(c.OutOrStdout(), report, err, asJSON)
 		},
 	}
@@ -300,6 +299,35 @@ one call, which needs nothing but the public key.`,
 	c.Flags().StringVar(&key, "key", "", "verifier `KEY` (default: the one in the state directory)")
 	c.Flags().StringVar(&proof, "proof", "", "check this .tlog-proof `FILE` instead of the log")
 	return c
+}
+
+// progress tells on one line of a terminal how far something is that takes
+// longer than anyone likes to wait without a word.
+type progress struct {
+	w     io.Writer
+	begin time.Time
+	now   func() time.Time
+	shown bool
+}
+
+const silence = 2 * time.Second
+
+func (p *progress) show(done, total int64) {
+	if p.now().Sub(p.begin) < silence {
+		return
+	}
+	p.shown = true
+	percent := 100.0
+	if total > 0 {
+		percent = 100 * float64(done) / float64(total)
+	}
+	fmt.Fprintf(p.w, "\r%d of %d entries, %.0f %% \033[K", done, total, percent)
+}
+
+func (p *progress) clear() {
+	if p.shown {
+		fmt.Fprint(p.w, "\r\033[K")
+	}
 }
 
 // verifyProof checks the proof of one call and prints the record it proves.

@@ -273,7 +273,7 @@ func (h *house) drain(most time.Duration) error {
 
 func (h *house) close() {
 	h.upstream.Close()
-	if err := errors.Join(h.record.Close(), h.sessions.Close()); err != nil {
+	if err := errors.Join(h.gate.Settle(), h.record.Close(), h.sessions.Close()); err != nil {
 		h.log.Error("close", "err", err)
 	}
 }

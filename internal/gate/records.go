@@ -77,7 +77,11 @@ type backlog struct {
 	mu      sync.Mutex
 	waiting []story
 	lost    int
+	again   *time.Timer // tries while no call does; nil before the first fault
 }
+
+// againEvery is how often what waits is tried while there are no calls.
+const againEvery = time.Second
 
 // A story is what the log still has to be told of one call.
 type story struct {
@@ -119,8 +123,28 @@ func (b *backlog) add(g *Gate, s story) error {
 	} else {
 		b.waiting = append(b.waiting, s)
 	}
+	if b.again == nil {
+		b.again = time.AfterFunc(againEvery, func() {
+			if b.flush(g) != nil {
+				b.again.Reset(againEvery)
+			}
+		})
+	} else {
+		b.again.Reset(againEvery)
+	}
 	b.mu.Unlock()
 	return b.flush(g)
+}
+
+// Settle writes the records that wait for the log. It is for the end, before
+// the log is closed; while calls come and go, the gate does it by itself.
+func (g *Gate) Settle() error {
+	g.late.mu.Lock()
+	if g.late.again != nil {
+		g.late.again.Stop()
+	}
+	g.late.mu.Unlock()
+	return g.late.flush(g)
 }
 
 // flush writes what waits. It costs a lock when nothing does.

@@ -26,6 +26,9 @@ func TestMain(m *testing.M) {
 		writeForever(os.Getenv("RECORD_TEST_DIR"))
 	case "full":
 		writeToFullDisk(os.Getenv("RECORD_TEST_DIR"))
+	case "":
+	default:
+		linuxChild(os.Getenv("RECORD_TEST_CHILD"), os.Getenv("RECORD_TEST_DIR"))
 	}
 	os.Exit(m.Run())
 }
@@ -39,7 +42,7 @@ func writeForever(dir string) {
 		os.Exit(1)
 	}
 	out := make(chan string, 1000)
-	for w := range 4 {
+	for w := range 16 {
 		go func() {
 			for i := 0; ; i++ {
 				d := decided(fmt.Sprintf("s%d", w), i)
@@ -80,33 +83,21 @@ func TestKillLosesNothingThatWasAcknowledged(t *testing.T) {
 		rounds = 5
 	}
 	dir := t.TempDir()
-	seen := map[string]string{} // what was acknowledged
+	entries := int64(0)
 	for round := range rounds {
-		cmd := child(t, "write", dir)
-		pipe, err := cmd.StdoutPipe()
+		acknowledged := killed(t, dir)
+		rep, err := Verify(dir, VerifyOptions{})
 		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		var once sync.Once
-		lines := bufio.NewScanner(pipe)
-		for lines.Scan() {
-			id, rest, _ := strings.Cut(lines.Text(), " ")
-			if id == "error" {
-				t.Fatal(round, lines.Text())
-			}
-			kind, seq, _ := strings.Cut(rest, " ")
-			seen[id+" "+kind] = seq
-			once.Do(func() {
-				time.AfterFunc(time.Duration(rand.IntN(60_000))*time.Microsecond, func() { cmd.Process.Kill() })
-			})
-		}
-		cmd.Wait()
-		if _, err := Verify(dir, VerifyOptions{}); err != nil {
 			t.Fatalf("round %d, before it is opened again: %v", round, err)
 		}
+		lost := missingOf(t, dir, entries, acknowledged)
+		if n := lost[call.Decided]; n > 0 {
+			t.Fatalf("round %d: %d acknowledged decisions are lost, of %d entries", round, n, rep.Size)
+		}
+		if n := lost[call.Closed]; n > gatherMax {
+			t.Fatalf("round %d: %d ends of calls are lost, more than wait at a time", round, n)
+		}
+		entries = rep.Size
 	}
 	l := open(t, dir)
 	if err := l.Close(); err != nil {
@@ -116,12 +107,47 @@ func TestKillLosesNothingThatWasAcknowledged(t *testing.T) {
 	if err != nil || rep.Tail != 0 {
 		t.Fatal(rep, err)
 	}
+	t.Logf("%d entries, %d calls open", rep.Size, rep.OpenCalls)
+}
+
+// killed runs a writer for a moment and returns what it acknowledged: ID and
+// kind with the number.
+func killed(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	cmd := child(t, "write", dir)
+	pipe, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var once sync.Once
+	acknowledged := map[string]string{}
+	for lines := bufio.NewScanner(pipe); lines.Scan(); {
+		id, rest, _ := strings.Cut(lines.Text(), " ")
+		if id == "error" {
+			t.Fatal(lines.Text())
+		}
+		kind, seq, _ := strings.Cut(rest, " ")
+		acknowledged[id+" "+kind] = seq
+		once.Do(func() {
+			time.AfterFunc(time.Duration(rand.IntN(60_000))*time.Microsecond, func() { cmd.Process.Kill() })
+		})
+	}
+	cmd.Wait()
+	return acknowledged
+}
+
+// missingOf counts what of acknowledged is not in the log from index from on.
+func missingOf(t *testing.T, dir string, from int64, acknowledged map[string]string) map[call.Kind]int {
+	t.Helper()
 	r, err := OpenReader(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	for leaf, err := range r.Leaves(0) {
+	for leaf, err := range r.Leaves(from) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,15 +156,17 @@ func TestKillLosesNothingThatWasAcknowledged(t *testing.T) {
 			t.Fatal(err)
 		}
 		key := string(x.ID) + " " + string(x.Kind)
-		if seq, ok := seen[key]; ok && seq != fmt.Sprint(x.Seq) {
+		if seq, ok := acknowledged[key]; ok && seq != fmt.Sprint(x.Seq) {
 			t.Fatalf("%s: number %d, acknowledged was %s", key, x.Seq, seq)
 		}
-		delete(seen, key)
+		delete(acknowledged, key)
 	}
-	if len(seen) > 0 {
-		t.Fatalf("%d acknowledged records are lost, of %d entries", len(seen), rep.Size)
+	lost := map[call.Kind]int{}
+	for key := range acknowledged {
+		_, kind, _ := strings.Cut(key, " ")
+		lost[call.Kind(kind)]++
 	}
-	t.Logf("%d entries, %d calls open", rep.Size, rep.OpenCalls)
+	return lost
 }
 
 // writeToFullDisk writes until the limit on the size of a file, which it then
@@ -204,40 +232,34 @@ func TestFullDiskIsAnErrorEveryTimeAndHeals(t *testing.T) {
 	}
 }
 
-func TestRemovedLogIsAnErrorEveryTime(t *testing.T) {
-	dir := t.TempDir()
-	l := open(t, dir)
-	write(t, l, decided("s", 1))
-	if err := os.RemoveAll(filepath.Join(dir, "log")); err != nil {
-		t.Fatal(err)
-	}
-	for i := range 3 {
-		if err := l.Write(decided("s", i)); err == nil || !strings.Contains(err.Error(), "removed") {
-			t.Fatal(err)
-		}
-	}
-	if err := l.Close(); err == nil {
-		t.Error("closed in order")
-	}
-	if _, err := Open(dir, Options{}); err == nil || !strings.Contains(err.Error(), "is gone") {
-		t.Error(err)
-	}
-}
-
 // A failing file fails on demand.
 type failing struct {
 	file
 	sync, write error
+	slow        chan struct{} // if not nil, a sync waits for it
+	writes      int
+	undone      func() // is called before what failed is taken back
 }
 
 func (f *failing) Sync() error {
+	if f.slow != nil {
+		<-f.slow
+	}
 	if f.sync != nil {
 		return f.sync
 	}
 	return f.file.Sync()
 }
 
+func (f *failing) Truncate(size int64) error {
+	if f.undone != nil {
+		f.undone()
+	}
+	return f.file.Truncate(size)
+}
+
 func (f *failing) WriteAt(b []byte, off int64) (int, error) {
+	f.writes++
 	if f.write != nil {
 		n, _ := f.file.WriteAt(b[:len(b)/2], off)
 		return n, f.write

@@ -6,10 +6,11 @@
 //
 // A record is in the log when [Log.Write] has returned nil: the end of the
 // process at any moment loses none, and of a Durable one neither does the end
-// of the machine (TestKillLosesNothingThatWasAcknowledged). While the log
-// cannot be written, Write is an error every time, and the call must not go
-// on; it heals by itself when the disk does. A log that is not as it was left
-// does not open.
+// of the machine (TestKillLosesNothingThatWasAcknowledged). Only the ends of
+// calls wait for each other, 16 of them or 5 ms, and share a write. While the
+// log cannot be written, Write is an error every time, and the call must not go
+// on; it heals by itself when the disk does, or when the folder is back in its
+// place. A log that is not as it was left does not open.
 //
 // The decided records of a session are numbered 1, 2, 3, … without gaps. A call
 // is decided once and then closed at most once; Write refuses anything else.
@@ -17,7 +18,7 @@
 // # The way of a record
 //
 //	Write ── canonical JSON ── write-ahead log ─▶ returns      (one call of the system)
-//	                               │ run, beside: sync 50 ms, tiles as they fill,
+//	                               │ run, beside: sync 50 ms, tiles 16 at a time,
 //	                               ▼ checkpoint 1 s
 //	                    feeder ── tiles ── checkpoint
 //

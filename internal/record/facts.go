@@ -24,15 +24,24 @@ type facts struct {
 // A factReader reads facts without building whole records. The zero
 // factReader is ready; it is for one goroutine.
 type factReader struct {
-	dec *jsontext.Decoder
-	src bytes.Buffer
+	scan scanner // what most entries need
+	dec  *jsontext.Decoder
+	src  bytes.Buffer
 }
 
 var errNotRecord = errors.New("it is not a record")
 
 // read returns the facts of an entry. It takes only well-formed JSON without
 // doubled keys.
-func (r *factReader) read(entry []byte) (f facts, err error) {
+func (r *factReader) read(entry []byte) (facts, error) {
+	if f, ok := r.scan.read(entry); ok {
+		return f, nil
+	}
+	return r.decode(entry)
+}
+
+// decode reads entries that are not as this package writes them, too.
+func (r *factReader) decode(entry []byte) (f facts, err error) {
 	r.src.Reset()
 	r.src.Write(entry)
 	if r.dec == nil {

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -27,7 +28,8 @@ func (f *feeder) add(entry []byte) {
 	f.tree.append(tlog.RecordHash(entry), func(t tile) { f.full(t.level, t.n, t.data) })
 	if f.tree.size%tileWidth == 0 {
 		f.full(entries, n, f.bundle)
-		f.bundle = nil
+		// The next one is likely as long.
+		f.bundle = make([]byte, 0, len(f.bundle)+len(f.bundle)/8)
 	}
 }
 
@@ -112,7 +114,9 @@ func (l *Log) run() {
 		case <-l.sync1:
 			syncing.Reset(l.o.Sync)
 		case <-l.bundle:
-			l.note(l.step(false))
+			if err := l.step(false); err != nil {
+				l.note(err)
+			}
 		case <-syncing.C:
 			l.mu.Lock()
 			l.unsync = false
@@ -138,21 +142,23 @@ func stopped() *time.Timer {
 	return t
 }
 
-// note keeps the outcome of a step for Health.
-func (l *Log) note(err error) {
-	if err == nil {
-		l.fault.Store(nil)
-		return
-	}
-	l.fault.Store(&err)
-}
-
 // step moves entries from the write-ahead log to tiles, and signs the tree if
 // it is to.
 func (l *Log) step(sign bool) error {
 	l.mu.Lock()
+	var err error
+	if sign {
+		err = errors.Join(l.disperse(), l.lookAt())
+	}
 	target := l.seg.next
+	if l.stale {
+		l.wal.rewind()
+		l.stale = false
+	}
 	l.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("record: %w", err)
+	}
 	if err := l.feedTo(target); err != nil {
 		return fmt.Errorf("record: %w", err)
 	}
@@ -182,7 +188,7 @@ func (l *Log) feedTo(target int64) error {
 		if err := l.feed.flush(); err != nil {
 			return err
 		}
-		for i := 0; i < 64*tileWidth && l.feed.tree.size < target; i++ {
+		for i := 0; i < tileEvery && l.feed.tree.size < target; i++ {
 			entry, err := l.wal.next()
 			if err != nil {
 				return err

@@ -5,31 +5,36 @@ package record
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"syscall"
 )
 
 // An osFile is the file of the system.
-type osFile struct {
-	*os.File
-	fd   int
-	stat syscall.Stat_t
-}
+type osFile struct{ *os.File }
 
 func openFile(path string, flag int) (file, error) {
 	f, err := os.OpenFile(path, flag, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	return &osFile{File: f, fd: int(f.Fd())}, nil
+	return osFile{f}, nil
 }
 
-// Removed implements file.
-func (f *osFile) Removed() (bool, error) {
-	if err := syscall.Fstat(f.fd, &f.stat); err != nil {
+// At implements file.
+func (f osFile) At(path string) (bool, error) { return at(f.File, path) }
+
+// at reports whether path leads to f.
+func at(f *os.File, path string) (bool, error) {
+	is, err := f.Stat()
+	if err != nil {
 		return false, err
 	}
-	return f.stat.Nlink == 0, nil
+	there, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && os.SameFile(is, there), err
 }
 
 // lock takes the lock that lets one process write the log below dir. Closing

@@ -26,7 +26,7 @@ func Open(dir string, o Options) (*Log, error) {
 	}
 	l := &Log{
 		dir: dir, home: filepath.Join(dir, "log"), o: o,
-		open:    map[call.ID]bool{},
+		open: map[call.ID]phase{}, patience: patience,
 		written: make(chan struct{}, 1), bundle: make(chan struct{}, 1), sync1: make(chan struct{}, 1),
 		quit: make(chan struct{}),
 	}
@@ -96,7 +96,7 @@ func (l *Log) openKey(store *Dir) (*key, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := errors.Join(s.f.Sync(), s.f.Close(), syncDir(filepath.Join(l.home, "wal"))); err != nil {
+		if err := errors.Join(s.f.Sync(), s.close(), syncDir(filepath.Join(l.home, "wal"))); err != nil {
 			return nil, fmt.Errorf("record: %w", err)
 		}
 		return createKey(l.dir, l.o.Origin)

@@ -29,28 +29,37 @@ const (
 // open.
 type salts struct {
 	f    *os.File
-	day  int64 // since 1970
+	old  []*os.File // of other days, not yet on disk
+	day  int64      // since 1970
 	end  int64
-	buf  []byte
+	line []byte
 	salt [saltSize]byte
 	sum  [sha256.Size]byte
 }
 
-// commit sets the commitment of r, if it has a body: base64 of
-// SHA-256(salt | r.Body). The salt is kept first: a commitment whose salt is
-// lost could not be told from one whose salt was forgotten.
+// commit sets the commitment of r, if it has a body, and keeps the salt. The
+// salt is kept first: a commitment whose salt is lost could not be told from
+// one whose salt was forgotten.
 func (l *Log) commit(r *call.Record) error {
-	if r.Body == nil || r.Outcome == nil {
+	if !l.salt(r) {
 		return nil
 	}
 	s := &l.salts
-	rand.Read(s.salt[:])
-	if err := s.append(l.home, r.ID, time.Now()); err != nil {
-		return err
+	s.line = appendSalt(s.line[:0], r.ID, s.salt[:])
+	return s.append(l.home, s.line, time.Now())
+}
+
+// salt sets the commitment of r, if it has a body: base64 of
+// SHA-256(salt | r.Body). The salt is in l.salts.salt.
+func (l *Log) salt(r *call.Record) bool {
+	if r.Body == nil || r.Outcome == nil {
+		return false
 	}
+	s := &l.salts
+	rand.Read(s.salt[:])
 	s.sum = commitment(s.salt[:], r.Body)
 	r.Outcome.Commit = base64.StdEncoding.EncodeToString(s.sum[:])
-	return nil
+	return true
 }
 
 func commitment(salt, body []byte) [sha256.Size]byte {
@@ -63,29 +72,22 @@ func commitment(salt, body []byte) [sha256.Size]byte {
 	return sha256.Sum256(append(append([]byte(nil), salt...), body...))
 }
 
-// append writes the line of the current salt.
-func (s *salts) append(home string, id call.ID, now time.Time) error {
+// append writes lines.
+func (s *salts) append(home string, lines []byte, now time.Time) error {
 	if day := now.Unix() / 86400; s.f == nil || day != s.day {
 		if err := s.turn(home, day); err != nil {
 			return err
 		}
 	}
-	s.buf = append(s.buf[:0], id...)
-	s.buf = append(s.buf, ' ')
-	s.buf = base64.StdEncoding.AppendEncode(s.buf, s.salt[:])
-	s.buf = append(s.buf, '\n')
-	if _, err := s.f.WriteAt(s.buf, s.end); err != nil {
+	if _, err := s.f.WriteAt(lines, s.end); err != nil {
 		return errors.Join(err, s.f.Truncate(s.end))
 	}
-	s.end += int64(len(s.buf))
+	s.end += int64(len(lines))
 	return nil
 }
 
 // turn opens the file of a day.
 func (s *salts) turn(home string, day int64) error {
-	if err := s.close(); err != nil {
-		return err
-	}
 	dir := filepath.Join(home, saltsName)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -101,6 +103,9 @@ func (s *salts) turn(home string, day int64) error {
 	}
 	if err != nil {
 		return errors.Join(err, f.Close())
+	}
+	if s.f != nil {
+		s.old = append(s.old, s.f) // a sync takes time that Write has not
 	}
 	s.f, s.day, s.end = f, day, end
 	return nil
@@ -120,11 +125,13 @@ func lastLine(f *os.File) (int64, error) {
 }
 
 func (s *salts) close() error {
-	if s.f == nil {
-		return nil
+	var err error
+	for _, f := range append(s.old, s.f) {
+		if f != nil {
+			err = errors.Join(err, f.Sync(), f.Close())
+		}
 	}
-	err := errors.Join(s.f.Sync(), s.f.Close())
-	s.f = nil
+	s.f, s.old = nil, nil
 	return err
 }
 

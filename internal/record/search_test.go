@@ -42,6 +42,7 @@ func TestSearchFindsNewestFirstAlsoWhileTheLogIsOpen(t *testing.T) {
 		t.Fatal(got)
 	}
 	write(t, l, closing(d))
+	l.disperseNow()
 	if got := found(t, dir, `status:200 path~"/300$"`, 0); len(got) != 1 || got[0] != d.ID {
 		t.Fatal(got)
 	}

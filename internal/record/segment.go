@@ -16,15 +16,16 @@ type file interface {
 	io.Closer
 	Truncate(size int64) error
 	Sync() error
-	// Removed reports whether no folder holds the file any more: what is
-	// written to it then is lost.
-	Removed() (bool, error)
+	// At reports whether path still leads to the file: what is written to it
+	// otherwise is lost, or where nobody looks for it.
+	At(path string) (bool, error)
 }
 
 // A segment is one file of the write-ahead log, open for writing. It is not
 // safe for concurrent use, but sync may run beside append.
 type segment struct {
 	f      file
+	folder *os.File // that holds f; open, so that a sync needs no descriptor
 	path   string
 	end    int64  // of the last whole frame
 	next   int64  // index of the entry to come
@@ -40,40 +41,39 @@ func segmentName(first int64) string { return fmt.Sprintf("wal/%016d", first) }
 // file of that name holds nothing: segments with entries are never begun anew.
 func createSegment(dir string, first int64, chain uint32) (*segment, error) {
 	s := &segment{path: filepath.Join(dir, filepath.FromSlash(segmentName(first))), next: first, chain: chain}
-	f, err := openFile(s.path, os.O_CREATE|os.O_TRUNC|os.O_RDWR)
+	folder, err := os.Open(filepath.Dir(s.path))
 	if err != nil {
 		return nil, fmt.Errorf("record: %w", err)
 	}
+	f, err := openFile(s.path, os.O_CREATE|os.O_TRUNC|os.O_RDWR)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("record: %w", err), folder.Close())
+	}
 	head := appendSegmentHead(nil, first, chain)
 	if _, err := f.WriteAt(head, 0); err != nil {
-		return nil, errors.Join(fmt.Errorf("record: %w", err), f.Close(), os.Remove(s.path))
+		return nil, errors.Join(fmt.Errorf("record: %w", err), f.Close(), folder.Close(), os.Remove(s.path))
 	}
-	s.f, s.end = f, int64(len(head))
+	s.f, s.folder, s.end = f, folder, int64(len(head))
 	return s, nil
 }
 
-// append writes one sealed frame by one call of the system. After an error
-// nothing of it is in the segment.
-func (s *segment) append(frame []byte, chain uint32) error {
-	gone, err := s.f.Removed()
-	if err != nil {
-		return err
-	}
-	if gone {
-		return fmt.Errorf("%s was removed while the log was open: restore the log and start again", s.path)
-	}
+func (s *segment) close() error { return errors.Join(s.f.Close(), s.folder.Close()) }
+
+// append writes n sealed frames by one call of the system. After an error
+// nothing of them is in the segment.
+func (s *segment) append(frames []byte, chain uint32, n int) error {
 	if s.ragged {
 		if err := s.f.Truncate(s.end); err != nil {
 			return err
 		}
 		s.ragged = false
 	}
-	if _, err := s.f.WriteAt(frame, s.end); err != nil {
+	if _, err := s.f.WriteAt(frames, s.end); err != nil {
 		s.ragged = s.f.Truncate(s.end) != nil
 		return err
 	}
-	s.end += int64(len(frame))
-	s.next++
+	s.end += int64(len(frames))
+	s.next += int64(n)
 	s.chain = chain
 	return nil
 }
@@ -102,7 +102,7 @@ func (s *segment) sync(end int64) error {
 		}
 	}
 	if s.synced == 0 { // a new file is there after a crash only if its folder says so
-		if err := syncDir(filepath.Dir(s.path)); err != nil {
+		if err := s.folder.Sync(); err != nil {
 			return err
 		}
 	}

@@ -233,12 +233,12 @@ func (v *verification) read(at, end int64) *part {
 	p.stored = p.stored[min(skip, int64(len(p.stored))):]
 	var r factReader
 	var buf []byte
-	for _, e := range p.entries {
+	p.hashes, p.facts = make([]tlog.Hash, len(p.entries)), make([]facts, len(p.entries))
+	p.unclear = make([]error, len(p.entries))
+	for i, e := range p.entries {
 		buf = append(append(buf[:0], 0), e...)
-		p.hashes = append(p.hashes, leafHash(buf))
-		f, err := r.read(e)
-		p.facts = append(p.facts, f)
-		p.unclear = append(p.unclear, err)
+		p.hashes[i] = leafHash(buf)
+		p.facts[i], p.unclear[i] = r.read(e)
 	}
 	return p
 }

@@ -7,7 +7,7 @@
 //	                  receive is appended to $WORK/origin.log
 //	serve [ARG…]      starts outvet serve with state in $WORK/state; sets PROXY, ADDR (of it),
 //	                  CONSOLE, CA and TOKEN
-//	stop [kill]       ends it by SIGTERM (exit code 0 expected) or SIGKILL;
+//	end [kill]        ends it by SIGTERM (exit code 0 expected) or SIGKILL;
 //	                  its output is in serve.out and serve.err
 //	hup               sends it SIGHUP
 //	wait-for FILE RE  waits until FILE matches RE, 10 s at most
@@ -65,7 +65,9 @@ func TestFlows(t *testing.T) {
 		Setup:               setup,
 		Condition:           condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"origin": startOrigin, "serve": serve, "stop": stop, "hup": hup,
+			// testscript's own commands come first: one of ours by the name of
+			// one of them, like stop, would never run.
+			"origin": startOrigin, "serve": serve, "end": end, "hup": hup,
 			"wait-for": waitFor, "read": read, "record": record, "go-client": goClient,
 		},
 	})
@@ -177,7 +179,7 @@ func setServed(ts *testscript.TestScript, proxy, console string) {
 	ts.Setenv("TOKEN", strings.TrimSpace(string(token)))
 }
 
-func stop(ts *testscript.TestScript, _ bool, args []string) {
+func end(ts *testscript.TestScript, _ bool, args []string) {
 	cmd := of(ts).cmd
 	if len(args) == 1 && args[0] == "kill" {
 		ts.Check(cmd.Process.Kill())
