@@ -83,7 +83,7 @@ func (g *Gate) stop(h halt) {
 	g.halt.now.Store(&h)
 	g.rejudge()
 	if g.Logger != nil {
-		g.Logger.Warn("all calls are stopped", "by", h.notice.By, "how", h.notice.How)
+		g.Logger.Warn("all calls are stopped", "by", h.notice.By, "how", h.notice.How, "why", h.notice.Why)
 	}
 	if g.Cut != nil {
 		go g.Cut()
@@ -166,6 +166,14 @@ func (g *Gate) Look() {
 		next.kept = true
 		g.stop(next)
 		g.looked("record that all calls are stopped", g.tellKill(next))
+	case n != nil && h.notice.Why == "" && n.Why != "": // the file was seen before what was written into it
+		next := pulled(*n)
+		next.kept = true
+		g.halt.now.Store(&next)
+		g.looked("record why all calls are stopped", g.tellKill(next))
+		if g.Logger != nil {
+			g.Logger.Warn("why all calls are stopped", "by", n.By, "why", n.Why)
+		}
 	case n != nil:
 		next := *h
 		if next.kept = true; !h.kept || !h.told {

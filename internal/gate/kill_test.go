@@ -313,3 +313,23 @@ func TestSwitchMovedFromAllSidesAtOnceEndsAsTheFileSays(t *testing.T) {
 		was = r.Decision.Verdict
 	}
 }
+
+// A file is there before what is written into it.
+func TestReasonThatIsWrittenLateCountsToo(t *testing.T) {
+	g, log := newGate(t, rulesText, inspectors(t))
+	g.Switch = &kill.Switch{Dir: t.TempDir()}
+	file := filepath.Join(g.Switch.Dir, kill.Name)
+	os.WriteFile(file, nil, 0o600)
+	g.Look()
+	os.WriteFile(file, []byte("enough\n"), 0o600)
+	g.Look()
+	c, m := request(t, "GET", "https://ok.example/", nil, 0)
+	p := g.Open(t.Context(), c, m)
+	defer p.Close(call.Outcome{})
+	if p.Verdict != call.Block || !strings.Contains(p.Reason, "enough") {
+		t.Errorf("%+v", p.Decision)
+	}
+	if told := log.of(call.Killed); len(told) != 2 || !strings.Contains(told[1].Note, "enough") {
+		t.Errorf("%+v", told)
+	}
+}
