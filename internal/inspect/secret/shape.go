@@ -2,23 +2,39 @@ package secret
 
 import "math"
 
-// entropy returns the Shannon entropy of b in bits per byte.
+// steps are what k*log2(k) grows by with k, for k from 0.
+var steps = func() (t [128]float64) {
+	for k := 1; k < len(t); k++ {
+		t[k] = step(float64(k))
+	}
+	return t
+}()
+
+func step(k float64) float64 { return (k+1)*math.Log2(k+1) - k*math.Log2(k) }
+
+// rounding is more than the sum of the steps of any value is off by: an entropy
+// must not fall short of a bound that it reaches.
+const rounding = 1e-9
+
+// entropy returns the Shannon entropy of b in bits per byte. It takes one pass:
+// the entropy is log2(n) - sum(k*log2(k))/n over the counts k of the bytes.
 func entropy(b []byte) float64 {
 	if len(b) == 0 {
 		return 0
 	}
-	var count [256]int
+	var count [256]int32
+	sum := 0.0
 	for _, c := range b {
-		count[c]++
-	}
-	e, n := 0.0, float64(len(b))
-	for _, k := range count {
-		if k > 0 {
-			p := float64(k) / n
-			e -= p * math.Log2(p)
+		k := count[c]
+		count[c] = k + 1
+		if int(k) < len(steps) {
+			sum += steps[k]
+		} else {
+			sum += step(float64(k))
 		}
 	}
-	return e
+	n := float64(len(b))
+	return max(0, math.Log2(n)-sum/n+rounding)
 }
 
 // A census counts the kinds of bytes in a value and how often they change.
