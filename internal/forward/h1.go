@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -83,6 +84,17 @@ func (c *h1Conn) abort() {
 func (c *h1Conn) stale(now time.Time) bool {
 	idle := now.Sub(c.used)
 	return idle >= c.pool.f.opt.IdleTimeout || c.keep > 0 && idle >= c.keep-keepMargin
+}
+
+// silent reports whether nothing was said on the connection by that time, not
+// counting what TLS says to itself. A time in the past looks at what was read
+// from the system already.
+func (c *h1Conn) silent(until time.Time) bool {
+	c.SetReadDeadline(until)
+	defer c.SetReadDeadline(time.Time{})
+	var b [1]byte
+	n, err := c.Conn.Read(b[:])
+	return n == 0 && os.IsTimeout(err)
 }
 
 // keepMargin is how long before its time a connection is given up.

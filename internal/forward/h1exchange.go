@@ -147,9 +147,6 @@ func (x *h1Exchange) run() (*http.Response, error) {
 		x.end(false)
 		return nil, x.cause(err)
 	}
-	if x.c.pool.f.opt.HeaderTimeout > 0 {
-		x.c.SetReadDeadline(time.Time{})
-	}
 	return resp, nil
 }
 
@@ -322,6 +319,9 @@ func (x *h1Exchange) answer() (*http.Response, error) {
 		r, err := x.c.r.ReadResponse(x.req.Method, maxHead)
 		if err != nil {
 			return nil, err
+		}
+		if x.c.pool.f.opt.HeaderTimeout > 0 && (r.StatusCode >= 200 || r.StatusCode == http.StatusSwitchingProtocols) {
+			x.c.SetReadDeadline(time.Time{}) // here, since another call may own the connection in a moment
 		}
 		switch s := r.StatusCode; {
 		case s == http.StatusSwitchingProtocols && x.req.Header.Get("Upgrade") != "":

@@ -4,7 +4,6 @@ package forward
 
 import (
 	"net"
-	"os"
 	"syscall"
 	"time"
 )
@@ -49,20 +48,18 @@ func (l *liveness) open(*h1Conn) bool {
 
 // alive reports whether c can be used. What has come on an idle connection may
 // be tickets of TLS, which are read; a byte of an answer that nobody asked for
-// makes it useless.
+// makes it useless, also one that came with the answer before and waits in the
+// buffers of TLS, where the system does not see it.
 func (l *liveness) alive(c *h1Conn) bool {
 	if !l.open(c) {
 		return false
 	}
-	if l.raw == nil || l.err != nil {
-		return true
-	}
+	came := l.raw != nil && l.err == nil
 	if !c.key.secure {
-		return false
+		return !came
 	}
-	c.SetReadDeadline(time.Now().Add(time.Millisecond))
-	defer c.SetReadDeadline(time.Time{})
-	var b [1]byte
-	n, err := c.Conn.Read(b[:])
-	return n == 0 && os.IsTimeout(err)
+	if came {
+		return c.silent(time.Now().Add(time.Millisecond))
+	}
+	return c.silent(time.Unix(1, 0)) // what is buffered, and no more
 }
