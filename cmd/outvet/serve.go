@@ -35,6 +35,7 @@ type serving struct {
 	state, listen, console string
 	upstreamCA, connectTo  []string
 	identify               bool
+	connections            int
 	upstreamProxy          string
 	logFlags
 	drain       time.Duration
@@ -84,6 +85,7 @@ command line can be read by all.`,
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8088", "`ADDR` of the proxy; port 0 picks a free one")
 	f.BoolVar(&o.identify, "identify", false, "ask clients of the proxy that do not name their session to do so (407); git and Chromium name it only then")
 	f.StringVar(&o.console, "console", "127.0.0.1:7070", "`ADDR` of the check API; port 0 picks a free one")
+	f.IntVar(&o.connections, "max-connections", 16384, "connections of clients at a time; `N` beyond it wait to be accepted")
 	f.DurationVar(&o.drain, "drain", 10*time.Second, "how long calls under way may take after SIGTERM")
 	f.BoolVar(&o.metricsOpen, "metrics-open", false, "serve /metrics to whoever can reach the console address")
 	o.logFlags.add(c)
@@ -116,6 +118,9 @@ func (o *serving) run(c *cobra.Command) error {
 	h := &house{signals: catch()}
 	defer h.signals.stop()
 	var err error
+	if o.connections < 1 {
+		return usage(fmt.Errorf("--max-connections %d: give at least 1", o.connections))
+	}
 	if h.manager, err = findManager(os.Getpid()); err != nil {
 		return usage(err)
 	}
@@ -184,7 +189,7 @@ func (h *house) build(ctx context.Context, o *serving) error {
 	}
 	h.gate = &gate.Gate{Sessions: h.sessions, Log: h.record, Memory: gate.NewMemory(bodies), Logger: h.log}
 	h.upstream = forward.New(up)
-	h.proxy = &proxy.Server{Gate: h.gate, Upstream: h.upstream, Authority: h.authority, Logger: h.log, Identify: o.identify}
+	h.proxy = &proxy.Server{Gate: h.gate, Upstream: h.upstream, Authority: h.authority, Logger: h.log, Identify: o.identify, MaxConns: o.connections}
 	h.operate()
 	return nil
 }
