@@ -11,14 +11,30 @@ import (
 )
 
 // An osFile is the file of the system.
-type osFile struct{ *os.File }
+type osFile struct {
+	*os.File
+	fd int
+}
+
+// WriteAt implements io.WriterAt. Nothing is written to a file that no folder
+// holds any more: nobody would find it.
+func (f osFile) WriteAt(b []byte, at int64) (int, error) {
+	var st syscall.Stat_t
+	if err := syscall.Fstat(f.fd, &st); err != nil {
+		return 0, err
+	}
+	if st.Nlink == 0 {
+		return 0, fmt.Errorf("%s was removed while the log was open: restore the log and start again", f.Name())
+	}
+	return f.File.WriteAt(b, at)
+}
 
 func openFile(path string, flag int) (file, error) {
 	f, err := os.OpenFile(path, flag, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	return osFile{f}, nil
+	return osFile{f, int(f.Fd())}, nil
 }
 
 // At implements file.
