@@ -34,6 +34,7 @@ func TestNamesThatLeadHomeAreTold(t *testing.T) {
 			"  - {name: named, to: {hosts: evil.example, cidrs: [0.0.0.0/0, \"::/0\"]}, verdict: allow}\n" +
 			"  - {name: pins, to: {hosts: evil.example, cidrs: [0.0.0.0/0, \"::/0\"]}, tls: passthrough, verdict: allow}\n"
 		r := newRig(t, ok, nil, text, func(s *proxy.Server) { s.Upstream, s.Peek = up, 20*time.Millisecond })
+		r.server.Avoid(l.Addr()) // as Serve does, which may begin later
 		go r.server.Serve(l)
 		_, port, _ := net.SplitHostPort(l.Addr().String())
 		for _, send := range [][]byte{{5, 1, 0}, firstWords(t, "evil.example")} {
