@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -72,13 +74,24 @@ func (x *h1Exchange) appendHead(target string) error {
 	if host == "" {
 		host = x.req.URL.Host
 	}
-	b, err := http1.AppendRequest((*x.out)[:0], x.req.Method, target, host, x.req.Header, x.trace.Names, x.frame)
+	b, err := http1.AppendRequest((*x.out)[:0], x.req.Method, target, host, announced(x.req), x.trace.Names, x.frame)
 	if err != nil {
 		x.release()
 		return &unsendable{err}
 	}
 	*x.out, x.head = b, len(b)
 	return nil
+}
+
+// announced returns the header with the names of the trailer, which a reader of
+// the request has moved from it.
+func announced(req *http.Request) http.Header {
+	if len(req.Trailer) == 0 {
+		return req.Header
+	}
+	h := maps.Clone(req.Header)
+	h["Trailer"] = []string{strings.Join(slices.Sorted(maps.Keys(req.Trailer)), ", ")}
+	return h
 }
 
 // target returns the target as it goes to the server.

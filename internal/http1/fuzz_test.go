@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -141,9 +142,15 @@ func rewritten(t *testing.T, q *Request, body []byte) {
 	if !bytes.Equal(b, body) || !sameHeader(again.Header, q.Header) || again.RequestURI != q.RequestURI {
 		t.Errorf("written and read again, %q is %q", q.Header, again.Header)
 	}
-	if q.ProtoMinor == 1 && q.URL.Host == "" && !reflect.DeepEqual(again.Names, q.Names) {
+	if q.ProtoMinor == 1 && q.URL.Host == "" && !slices.Equal(untrailed(again.Names), untrailed(q.Names)) {
 		t.Errorf("names %q became %q", q.Names, again.Names)
 	}
+}
+
+// untrailed leaves the announcement of a trailer out: like net/http, the reader
+// moves it from the header to the trailer.
+func untrailed(names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return canonical(n) == "Trailer" })
 }
 
 func sameHeader(a, b http.Header) bool {

@@ -278,6 +278,7 @@ func TestNobodyComesHome(t *testing.T) {
 			continue
 		}
 		r := newRig(t, ok, nil, inside, func(s *proxy.Server) { s.Peek = 20 * time.Millisecond })
+		r.server.Avoid(l.Addr()) // as Serve does, which may begin later
 		go r.server.Serve(l)
 		wild := on != "127.0.0.1:0"
 		port := l.Addr().(*net.TCPAddr).Port
