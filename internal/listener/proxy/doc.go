@@ -35,6 +35,10 @@
 // trailers. Alt-Svc is removed: it would lead the client past us. A response
 // that breaks off upstream breaks off for the client, too.
 //
+// A client that ends its sending side while it waits for an answer counts as
+// gone after 100 ms: from here it cannot be told from one that left. An empty line
+// before a request is refused, although RFC 9112 §2.2 lets servers skip one.
+//
 // # Records
 //
 // Each request is one call, with its decided and closed record. A CONNECT is
