@@ -1,6 +1,7 @@
 package secret
 
 import (
+	"bytes"
 	"errors"
 	"net/http"
 	"slices"
@@ -47,7 +48,10 @@ func FuzzInspect(f *testing.F) {
 				t.Fatalf("kind %q", x.Kind)
 			}
 		}
-		if !slices.Contains(kinds(got), "secret/github-pat") {
+		if !slices.Contains(kinds(got), "secret/github-pat") && !slices.ContainsFunc(got, func(x call.Finding) bool {
+			at := bytes.Index(c.Text, []byte(githubToken)) // it may stand within a greater secret, which is the one told
+			return x.From <= at && at+len(githubToken) <= x.To
+		}) {
 			t.Fatalf("the token was not found: %v in %q", kinds(got), c.Text)
 		}
 	})
