@@ -10,6 +10,7 @@ import (
 
 	"outvet/call"
 	"outvet/internal/hostname"
+	"outvet/internal/http1"
 	"outvet/internal/payload"
 )
 
@@ -44,15 +45,7 @@ func HTTP(method string, u *url.URL, header http.Header, body io.Reader, length 
 // methodMax bounds a method in bytes; registered ones have 17 at most.
 const methodMax = 64
 
-func isToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
-			return false
-		}
-	}
-	return s != "" && len(s) <= methodMax
-}
+func isToken(s string) bool { return len(s) <= methodMax && http1.Token(s) }
 
 func targetPath(u *url.URL) string {
 	if p := u.EscapedPath(); p != "" {

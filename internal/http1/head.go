@@ -13,7 +13,7 @@ import (
 func (r *Reader) head(max int, lenient bool) (string, error) {
 	b := r.Ahead()
 	line, scanned := 0, 0 // where the line begins; before it no LF is unread
-	long := r.long[:0]
+	var long []byte       // of a head that outgrew the buffer
 	for {
 		for {
 			i := bytes.IndexByte(b[scanned:], '\n')

@@ -23,7 +23,6 @@ type Reader struct {
 	buf  *[bufferSize]byte // nil while nothing is buffered
 	r, w int
 	one  [1]byte
-	long []byte // of a head that outgrew the buffer
 }
 
 // Buffered returns how many bytes were read ahead.
@@ -47,7 +46,7 @@ func (r *Reader) Take() []byte {
 }
 
 // Unread puts one byte before what is read next. It is for who waited for a
-// message by reading its first byte.
+// message by reading its first byte, while nothing was buffered.
 func (r *Reader) Unread(b byte) {
 	r.take()
 	if r.r == 0 {

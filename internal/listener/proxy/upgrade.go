@@ -18,22 +18,10 @@ import (
 // "". It must be asked before the hop-by-hop fields are gone.
 func upgrades(r *http.Request) string {
 	to := r.Header.Get("Upgrade")
-	if r.ProtoMajor != 1 || !r.ProtoAtLeast(1, 1) || !strings.EqualFold(to, "websocket") || !lists(r.Header, "Connection", "upgrade") {
+	if r.ProtoMajor != 1 || !r.ProtoAtLeast(1, 1) || !strings.EqualFold(to, "websocket") || !http1.Lists(r.Header, "Connection", "upgrade") {
 		return ""
 	}
 	return to
-}
-
-// lists reports whether a field, a list of tokens, has token.
-func lists(h http.Header, field, token string) bool {
-	for _, v := range h[field] {
-		for t := range strings.SplitSeq(v, ",") {
-			if strings.EqualFold(strings.TrimSpace(t), token) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // upgrade carries a WebSocket. Its handshake is a call like any other.
@@ -103,7 +91,7 @@ func (x *exchange) handshake() string {
 func (x *exchange) accepted(res *http.Response, key string) (deflate *wsframe.Params, wrong string) {
 	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	switch {
-	case !strings.EqualFold(res.Header.Get("Upgrade"), "websocket"), !lists(res.Header, "Connection", "upgrade"):
+	case !strings.EqualFold(res.Header.Get("Upgrade"), "websocket"), !http1.Lists(res.Header, "Connection", "upgrade"):
 		return nil, "the server switched to another protocol than WebSocket"
 	case res.Header.Get("Sec-Websocket-Accept") != base64.StdEncoding.EncodeToString(sum[:]):
 		return nil, "the server's Sec-WebSocket-Accept does not answer the key"
