@@ -26,10 +26,11 @@ const (
 // most once for a host, however many ask at the same time. A hit does not
 // allocate. The certificate is shared and must not be changed.
 func (a *Authority) Leaf(host string) (*tls.Certificate, error) {
-	name := strings.ToLower(strings.TrimSuffix(host, "."))
-	if !valid(name) {
+	name := strings.TrimSuffix(host, ".")
+	if !valid(name) { // before case is folded: 'İ' and 'K' (Kelvin) fold to ASCII letters
 		return nil, fmt.Errorf("ca: %.80q is no host to make a certificate for", host)
 	}
+	name = strings.ToLower(name)
 	now := time.Now().Round(0) // by the calendar: while a machine sleeps, certificates age
 	i := a.now.Load()
 	l := i.leaves.get(name, now)
@@ -98,7 +99,7 @@ func valid(host string) bool {
 	label := 0
 	for i := range len(host) {
 		switch c := host[i]; {
-		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_':
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
 			label++
 		case c == '.' && label > 0:
 			label = 0

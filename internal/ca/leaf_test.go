@@ -173,7 +173,7 @@ func BenchmarkLeafNew(b *testing.B) {
 }
 
 func FuzzLeafIsForItsHost(f *testing.F) {
-	for _, s := range []string{"api.example.com", "::1", "1.2.3.4", "*.example", "a..b", "A.", "1.2.3", "0x7f.1"} {
+	for _, s := range []string{"api.example.com", "::1", "1.2.3.4", "*.example", "a..b", "A.", "1.2.3", "0x7f.1", "İ", "\u212a.example", "API.Example"} {
 		f.Add(s)
 	}
 	a := open(f, f.TempDir())
