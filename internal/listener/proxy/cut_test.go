@@ -389,7 +389,7 @@ func (c telling) Close() error {
 func TestWhoCallsAfterAKillReadsWhy(t *testing.T) {
 	for _, way := range ways {
 		r := newRig(t, nil, nil, allow)
-		r.gate.Cut = func() { r.server.Sever(50 * time.Millisecond) }
+		r.gate.Cut = func() { r.server.Sever(2 * time.Second) }
 		if err := r.gate.Kill(kill.Notice{By: "ada", How: "hand", Why: "exfiltration seen"}); err != nil {
 			t.Fatal(err)
 		}

@@ -33,7 +33,7 @@ func TestNamesThatLeadHomeAreTold(t *testing.T) {
 		const text = "version: 1\ndefault: block\nrules:\n" +
 			"  - {name: named, to: {hosts: evil.example, cidrs: [0.0.0.0/0, \"::/0\"]}, verdict: allow}\n" +
 			"  - {name: pins, to: {hosts: evil.example, cidrs: [0.0.0.0/0, \"::/0\"]}, tls: passthrough, verdict: allow}\n"
-		r := newRig(t, ok, nil, text, func(s *proxy.Server) { s.Upstream, s.Peek = up, 20*time.Millisecond })
+		r := newRig(t, ok, nil, text, func(s *proxy.Server) { s.Upstream, s.Peek = up, 5*time.Second })
 		r.server.Avoid(l.Addr()) // as Serve does, which may begin later
 		go r.server.Serve(l)
 		_, port, _ := net.SplitHostPort(l.Addr().String())

@@ -277,7 +277,7 @@ func TestNobodyComesHome(t *testing.T) {
 			t.Log(err)
 			continue
 		}
-		r := newRig(t, ok, nil, inside, func(s *proxy.Server) { s.Peek = 20 * time.Millisecond })
+		r := newRig(t, ok, nil, inside, func(s *proxy.Server) { s.Peek = 5 * time.Second })
 		r.server.Avoid(l.Addr()) // as Serve does, which may begin later
 		go r.server.Serve(l)
 		wild := on != "127.0.0.1:0"
