@@ -1,6 +1,7 @@
 package record
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -36,24 +37,13 @@ type hold struct {
 }
 
 // Share opens the log below dir as Open does, or joins the process that has it
-// open already.
-func Share(dir string, o Options) (*Shared, error) {
+// open already. Until ctx ends it waits for one that neither lets go nor takes
+// records, ten seconds at most.
+func Share(ctx context.Context, dir string, o Options) (*Shared, error) {
 	s := &Shared{dir: dir, o: o, open: map[call.ID]bool{}}
-	if _, err := s.writer(); err != nil {
+	if _, err := s.writer(ctx); err != nil {
 		return nil, err
 	}
-	return s, nil
-}
-
-// Hold opens the log as Share does, but does not join: if another process has
-// it open the error is ErrLocked.
-func Hold(dir string, o Options) (*Shared, error) {
-	s := &Shared{dir: dir, o: o, open: map[call.ID]bool{}}
-	h, err := s.hold()
-	if err != nil {
-		return nil, err
-	}
-	s.held.Store(h)
 	return s, nil
 }
 
@@ -74,7 +64,7 @@ func (s *Shared) Write(r *call.Record) error {
 	}
 	again := false
 	for end := time.Now().Add(patience); ; {
-		w, err := s.writer()
+		w, err := s.writer(context.Background())
 		if err != nil {
 			return err
 		}
@@ -105,7 +95,7 @@ func (s *Shared) noted(r *call.Record) {
 }
 
 // writer returns who takes records now, and finds out if nobody does.
-func (s *Shared) writer() (writer, error) {
+func (s *Shared) writer(ctx context.Context) (writer, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -131,7 +121,7 @@ func (s *Shared) writer() (writer, error) {
 			s.peer = p
 			return p, nil
 		}
-		if errors.Is(err, errOtherVersion) || time.Now().After(end) {
+		if errors.Is(err, errOtherVersion) || time.Now().After(end) || ctx.Err() != nil {
 			return nil, fmt.Errorf("record: %s: %w, and it takes no records from others: %w", filepath.Join(s.dir, "log"), ErrLocked, err)
 		}
 	}
@@ -169,7 +159,7 @@ func (s *Shared) join() (*peer, error) {
 	}
 	go func() {
 		<-p.over
-		_, _ = s.writer() // its error is for the next Write to say
+		_, _ = s.writer(context.Background()) // its error is for the next Write to say
 	}()
 	return p, nil
 }

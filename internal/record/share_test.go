@@ -22,7 +22,7 @@ import (
 // shareForever writes calls to a log that others write too, and prints what was
 // confirmed.
 func shareForever(dir string) {
-	s, err := Share(dir, Options{Checkpoint: 3 * time.Millisecond, Sync: time.Millisecond})
+	s, err := Share(context.Background(), dir, Options{Checkpoint: 3 * time.Millisecond, Sync: time.Millisecond})
 	if err != nil {
 		fmt.Println("error", err)
 		os.Exit(1)
@@ -119,7 +119,7 @@ func TestWhoHoldsTheLogMayBeKilledAndOthersGoOn(t *testing.T) {
 
 func share(t testing.TB, dir string) *Shared {
 	t.Helper()
-	s, err := Share(dir, Options{})
+	s, err := Share(t.Context(), dir, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func TestCallsGoOnWhenWhoHeldTheLogEndsInOrder(t *testing.T) {
 	if !first.Holds() || second.Holds() || third.Holds() {
 		t.Fatal("not the first holds the log, or not alone")
 	}
-	if _, err := Hold(dir, Options{}); !errors.Is(err, ErrLocked) {
+	if _, err := Open(dir, Options{}); !errors.Is(err, ErrLocked) {
 		t.Fatalf("held twice: %v", err)
 	}
 	var open []*call.Record
