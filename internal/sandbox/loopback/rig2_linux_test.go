@@ -1,0 +1,82 @@
+package loopback
+
+import (
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+// pair returns the two ends of a control socket.
+func pair(t *testing.T) (a, b *os.File) {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b = os.NewFile(uintptr(fds[0]), "a"), os.NewFile(uintptr(fds[1]), "b")
+	t.Cleanup(func() { a.Close(); b.Close() })
+	return a, b
+}
+
+func descriptor(t *testing.T, c syscall.Conn) (n int) {
+	t.Helper()
+	if err := control(c, func(fd int) error { n = fd; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func descriptorsOpen(t *testing.T) int {
+	t.Helper()
+	d, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(d)
+}
+
+// link is: ip link ARGS, in the namespace of the calling thread.
+func link(args ...string) error {
+	return exec.Command("ip", append([]string{"link"}, args...)...).Run()
+}
+
+func contains(s, sub string) bool { return strings.Contains(s, sub) }
+
+// missing is a way to capture that the kernel does not know, as one without the
+// module nft_tproxy does not know that: it says ENOENT, too.
+func missing() capture {
+	way := tproxy
+	way.to = func(*ruleset) []expr.Any { return []expr.Any{&expr.FlowOffload{Name: "none"}} }
+	return way
+}
+
+func BenchmarkOpen(b *testing.B) {
+	for b.Loop() {
+		b.StopTimer()
+		done := make(chan error)
+		go func() {
+			runtime.LockOSThread()
+			if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+				done <- err
+				return
+			}
+			b.StartTimer()
+			s, err := Open()
+			b.StopTimer()
+			if err == nil {
+				s.Close()
+			}
+			done <- err
+		}()
+		if err := <-done; err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+}
