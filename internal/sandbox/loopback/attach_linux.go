@@ -26,17 +26,33 @@ func Attach(netns string, nodes ...netip.Addr) (*Sockets, error) {
 		s   *Sockets
 		err error
 	}
-	c := make(chan result)
-	go func() {
-		runtime.LockOSThread() // and never unlocks it: the thread ends with the goroutine, and with it its namespace
+	c := make(chan result, 1)
+	spend(func() {
 		s, err := attach(netns, nodes)
 		c <- result{s, err}
-	}()
+	})
 	r := <-c
 	if r.err != nil {
 		return nil, fmt.Errorf("attach %q: %w", netns, r.err)
 	}
 	return r.s, nil
+}
+
+// spend runs f in a thread that ends with it, so that no other goroutine comes
+// into its namespace. It is not the first thread, which cannot end.
+func spend(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		if unix.Gettid() == os.Getpid() {
+			spend(f) // while this goroutine keeps the first thread busy
+			runtime.UnlockOSThread()
+			return
+		}
+		f()
+	}()
+	<-done
 }
 
 // attach does what Attach does, in the calling thread, which stays in the

@@ -28,6 +28,17 @@
 // at once, so that QUIC falls back to TCP. Multicast stays inside. A raw socket
 // needs a capability that it does not have.
 //
+// # Namespaces of others
+//
+// Attach does the same to a namespace that exists, such as that of a container. If
+// it has other interfaces than lo they stay for what comes in from the nodes that
+// are named; the order of the routing rules is changed so that nothing else is
+// routed to them, and the rules of nft let nothing out by them but answers to
+// connections that came in:
+//
+//	10   to NODE lookup main
+//	20   lookup local          before, it was rule 0
+//
 // # Whose thread
 //
 // A namespace belongs to a thread. Open works in that of the calling thread, which

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -35,15 +34,14 @@ func newRoom(t *testing.T) *room {
 	}
 	r := &room{t: t, work: make(chan func())}
 	ready := make(chan error)
-	go func() {
-		runtime.LockOSThread() // the thread ends with the goroutine
+	go spend(func() {
 		err := unix.Unshare(unix.CLONE_NEWNET)
 		r.path = fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid())
 		ready <- err
 		for f := range r.work {
 			f()
 		}
-	}()
+	})
 	if err := <-ready; err != nil {
 		t.Fatal(err)
 	}

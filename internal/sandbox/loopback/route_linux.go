@@ -46,7 +46,7 @@ func setRoutes(six bool, w *wire) error {
 		own = append(own, Own6)
 	}
 	for _, a := range own {
-		all = append(all, address(a), everything(a, w.table()))
+		all = append(all, address(a), everything(a))
 		all = append(all, w.detours(a)...)
 	}
 	for _, r := range all {
@@ -104,10 +104,10 @@ func address(a netip.Addr) *request {
 	return r.with(unix.IFA_LOCAL, a.AsSlice()).with(unix.IFA_ADDRESS, a.AsSlice())
 }
 
-// everything is: ip route replace local default dev lo src OWN table TABLE.
-func everything(own netip.Addr, table uint32) *request {
+// everything is: ip route replace local default dev lo src OWN table local.
+func everything(own netip.Addr) *request {
 	b := make([]byte, unix.SizeofRtMsg)
 	b[0], b[4], b[5], b[6], b[7] = family(own), unix.RT_TABLE_UNSPEC, unix.RTPROT_STATIC, unix.RT_SCOPE_HOST, unix.RTN_LOCAL
 	r := &request{what: "make every address local with the source " + own.String(), kind: unix.RTM_NEWROUTE, flags: netlink.Create | netlink.Replace, fixed: b}
-	return r.with(unix.RTA_TABLE, number(table)).with(unix.RTA_OIF, number(lo)).with(unix.RTA_PREFSRC, own.AsSlice())
+	return r.with(unix.RTA_TABLE, number(unix.RT_TABLE_LOCAL)).with(unix.RTA_OIF, number(lo)).with(unix.RTA_PREFSRC, own.AsSlice())
 }

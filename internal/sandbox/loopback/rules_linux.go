@@ -1,6 +1,7 @@
 package loopback
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 
@@ -21,8 +22,18 @@ type ruleset struct {
 	own   []netip.Addr // of this family, besides loopback
 }
 
-// setRules replaces our tables by new ones, both or none.
+// setRules makes our tables, both or none, or replaces those that are there. It
+// does not replace at once, since the kernel then waits, ten times as long as all
+// else takes, for whoever may still read the ones before.
 func setRules(way capture, six bool, w *wire, own []net.IP) error {
+	err := writeRules(way, six, w, own, false)
+	if errors.Is(err, unix.EEXIST) {
+		err = writeRules(way, six, w, own, true)
+	}
+	return err
+}
+
+func writeRules(way capture, six bool, w *wire, own []net.IP, replace bool) error {
 	c, err := nftables.New()
 	if err != nil {
 		return err
@@ -41,9 +52,11 @@ func setRules(way capture, six bool, w *wire, own []net.IP) error {
 			}
 		}
 		r.table = &nftables.Table{Family: family, Name: tableName}
-		c.AddTable(r.table) // so that it is there to be deleted
-		c.DelTable(r.table)
-		c.AddTable(r.table)
+		if replace {
+			c.AddTable(r.table) // so that it is there to be deleted
+			c.DelTable(r.table)
+		}
+		c.CreateTable(r.table)
 		r.captureTCP(way)
 		r.holdBack(w)
 	}

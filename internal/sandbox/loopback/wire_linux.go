@@ -1,7 +1,6 @@
 package loopback
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 
@@ -9,40 +8,35 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A wire is what a namespace of others has besides lo. Table local will not do
-// there: it is searched together with main, and the route of a neighbourhood is
-// longer than ours. A table of our own comes before main, for all but the nodes.
-// A nil wire is none.
+// A wire is what a namespace of others has besides lo. As long as there are no
+// rules for routing, the tables local and main are searched as one, and the route
+// of a neighbourhood is longer than ours. So there are rules: nodes by table main,
+// then all by table local. A nil wire is none.
 type wire struct {
 	nodes []netip.Addr // may connect to the namespace, and get answers
 }
 
+// Preferences of our rules. Those of the system are 0, which leads into table
+// local and goes, and 32766, which leads into main.
 const (
-	wireTable   = 15001
-	nodePref    = 50
-	capturePref = 100
+	nodePref  = 10
+	localPref = 20
 )
 
-// table returns the number of the routing table in which every address is local.
-func (w *wire) table() uint32 {
-	if w == nil {
-		return unix.RT_TABLE_LOCAL
-	}
-	return wireTable
-}
-
-// detours are the rules for the family of own that lead into our table.
+// detours are the rules for the family of own.
 func (w *wire) detours(own netip.Addr) []*request {
 	if w == nil {
 		return nil
 	}
-	all := []*request{lookup(capturePref, netip.Prefix{}, family(own), wireTable)}
+	var all []*request
 	for _, n := range w.nodes {
 		if n.Is4() == own.Is4() {
 			all = append(all, lookup(nodePref, netip.PrefixFrom(n, n.BitLen()), family(own), unix.RT_TABLE_MAIN))
 		}
 	}
-	return all
+	first := lookup(0, netip.Prefix{}, family(own), unix.RT_TABLE_LOCAL)
+	first.kind, first.flags, first.fine = unix.RTM_DELRULE, 0, unix.ENOENT // gone, if we were here before
+	return append(all, lookup(localPref, netip.Prefix{}, family(own), unix.RT_TABLE_LOCAL), first)
 }
 
 // lookup is: ip rule add pref PREF to TO lookup TABLE.
@@ -50,10 +44,10 @@ func lookup(pref uint32, to netip.Prefix, family byte, table uint32) *request {
 	const toTable = 1 // FR_ACT_TO_TBL
 	b := make([]byte, 12)
 	b[0], b[7] = family, toTable
-	r := &request{what: fmt.Sprintf("add a rule for table %d", table), kind: unix.RTM_NEWRULE, flags: netlink.Create | netlink.Excl, fixed: b, fine: unix.EEXIST}
+	r := &request{what: fmt.Sprintf("routing rule %d", pref), kind: unix.RTM_NEWRULE, flags: netlink.Create | netlink.Excl, fixed: b, fine: unix.EEXIST}
 	if to.IsValid() {
 		b[1] = byte(to.Bits())
 		r.with(unix.FRA_DST, to.Addr().AsSlice())
 	}
-	return r.with(unix.FRA_PRIORITY, number(pref)).with(unix.FRA_TABLE, binary.NativeEndian.AppendUint32(nil, table))
+	return r.with(unix.FRA_PRIORITY, number(pref)).with(unix.FRA_TABLE, number(table))
 }

@@ -1,6 +1,7 @@
 package loopback
 
 import (
+	"net/netip"
 	"os"
 	"os/exec"
 	"runtime"
@@ -79,4 +80,18 @@ func BenchmarkOpen(b *testing.B) {
 		}
 		b.StartTimer()
 	}
+}
+
+// throughEth0 sends a datagram by the interface eth0, whatever the routes say.
+func throughEth0(to string) error {
+	a := netip.MustParseAddrPort(to)
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := unix.BindToDevice(fd, "eth0"); err != nil {
+		return err
+	}
+	return unix.Sendto(fd, []byte("out"), 0, &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()})
 }
