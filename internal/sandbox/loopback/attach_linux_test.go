@@ -162,6 +162,8 @@ func TestBehindAWireOnlyAnswersToNodesLeave(t *testing.T) {
 	socks := attached(t, s.inside, netip.MustParseAddr(nodeAt), netip.MustParseAddr(nodeAt6))
 	echo(socks)
 	answerQueries(socks)
+	s.inside.ip("neigh flush dev eth0") // neighbours are still found
+	s.node.ip("neigh flush dev br0")
 
 	for _, to := range []string{insideAt + ":80", "[" + insideAt6 + "]:80"} {
 		if got := s.node.hear(to); got != "inside" {

@@ -309,3 +309,18 @@ func TestAnUnexpectedMessageBringsNoSocketsAndLeaksNone(t *testing.T) {
 		t.Errorf("nobody there: %v", err)
 	}
 }
+
+func TestEchoRequestsAreNotAnsweredButOnLoopback(t *testing.T) {
+	r := newRoom(t)
+	r.open(tproxy)
+	for _, c := range []struct {
+		to       string
+		answered bool
+	}{{"127.0.0.1", true}, {"::1", true}, {"8.8.8.8", false}, {"2606:4700::1111", false}} {
+		r.do(func() {
+			if err := ping(c.to); (err == nil) != c.answered {
+				t.Errorf("%s: %v", c.to, err)
+			}
+		})
+	}
+}

@@ -1,6 +1,7 @@
 package loopback
 
 import (
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
@@ -94,4 +96,32 @@ func throughEth0(to string) error {
 		return err
 	}
 	return unix.Sendto(fd, []byte("out"), 0, &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()})
+}
+
+// ping sends an echo request and waits a little for what answers it.
+func ping(to string) error {
+	a := netip.MustParseAddr(to)
+	network, kind := "ip4:icmp", byte(8)
+	if a.Is6() {
+		network, kind = "ip6:ipv6-icmp", 128
+	}
+	c, err := net.DialIP(network, nil, &net.IPAddr{IP: a.AsSlice()})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(patience / 20))
+	m := []byte{kind, 0, 0xf7, 0xfd, 0, 1, 0, 1} // with the checksum of IPv4; the kernel makes that of IPv6
+	if _, err := c.Write(m); err != nil {
+		return err
+	}
+	for b := make([]byte, 64); ; {
+		n, _, err := c.ReadFrom(b) // without the header of IPv4
+		if err != nil {
+			return err
+		}
+		if n > 0 && (b[0] == 0 && a.Is4() || b[0] == 129) {
+			return nil
+		}
+	}
 }
