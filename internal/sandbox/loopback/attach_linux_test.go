@@ -14,14 +14,14 @@ import (
 // ip runs the program ip in the room.
 func (r *room) ip(args string) {
 	r.t.Helper()
-	if out, err := r.run("ip", strings.Fields(args)...); err != nil {
+	if out, err := r.Run("ip", strings.Fields(args)...); err != nil {
 		r.t.Fatalf("ip %s: %v: %s", args, err, out)
 	}
 }
 
 func attached(t *testing.T, r *room, nodes ...netip.Addr) *Sockets {
 	t.Helper()
-	s, err := Attach(r.path, nodes...)
+	s, err := Attach(r.Path, nodes...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func TestANamespaceOfOthersIsSealedFromOutside(t *testing.T) {
 	echo(s)
 	answerQueries(s)
 	for _, to := range []string{"93.184.216.34:443", "[2606:4700::1111]:443"} {
-		c, err := r.dial(to)
+		c, err := r.Dial(to)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -43,13 +43,13 @@ func TestANamespaceOfOthersIsSealedFromOutside(t *testing.T) {
 			t.Errorf("%s came as %s", to, got)
 		}
 	}
-	if _, err := Attach(r.path); err == nil || !strings.Contains(err.Error(), "address already in use") {
+	if _, err := Attach(r.Path); err == nil || !strings.Contains(err.Error(), "address already in use") {
 		t.Errorf("attached twice: %v", err)
 	}
 	s.Close()
 	again := attached(t, r)
 	echo(again)
-	c, err := r.dial("93.184.216.34:443")
+	c, err := r.Dial("93.184.216.34:443")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func newStreet(t *testing.T) *street {
 		if r == s.neighbour {
 			at, at6 = neighbourAt, neighbourAt6
 		}
-		s.node.ip("link add " + name + " type veth peer name eth0 netns " + r.path)
+		s.node.ip("link add " + name + " type veth peer name eth0 netns " + r.Path)
 		s.node.ip("link set " + name + " master br0 up")
 		r.ip("link set lo up")
 		r.ip("addr add " + at + "/24 dev eth0")
@@ -108,7 +108,7 @@ func (r *room) serve(name, udp string) (datagrams chan string) {
 	var l net.Listener
 	var p net.PacketConn
 	var err1, err2 error
-	r.do(func() {
+	r.Do(func() {
 		l, err1 = net.Listen("tcp", ":80")
 		p, err2 = net.ListenPacket("udp", udp)
 	})
@@ -140,7 +140,7 @@ func (r *room) serve(name, udp string) (datagrams chan string) {
 }
 
 func (r *room) hear(to string) string {
-	c, err := r.dial(to)
+	c, err := r.Dial(to)
 	if err != nil {
 		return err.Error()
 	}
@@ -156,7 +156,7 @@ func TestBehindAWireOnlyAnswersToNodesLeave(t *testing.T) {
 			t.Fatalf("the street is not paved: %s said %q", to, got)
 		}
 	}
-	if _, err := s.inside.dial(nodeAt + ":80"); err != nil { // open when the wall comes
+	if _, err := s.inside.Dial(nodeAt + ":80"); err != nil { // open when the wall comes
 		t.Fatal(err)
 	}
 	socks := attached(t, s.inside, netip.MustParseAddr(nodeAt), netip.MustParseAddr(nodeAt6))
@@ -179,7 +179,7 @@ func TestBehindAWireOnlyAnswersToNodesLeave(t *testing.T) {
 		}
 	}
 	for _, to := range []string{nodeAt + ":80", "[" + nodeAt6 + "]:80"} { // rule "lookup main" leads there, but no packet leaves
-		s.inside.do(func() {
+		s.inside.Do(func() {
 			d := net.Dialer{Timeout: 300 * time.Millisecond}
 			if c, err := d.Dial("tcp", to); err == nil {
 				c.Close()
@@ -188,34 +188,34 @@ func TestBehindAWireOnlyAnswersToNodesLeave(t *testing.T) {
 		})
 	}
 	for _, to := range []string{nodeAt + ":4430", neighbourAt + ":4430", "[" + nodeAt6 + "]:4430", "[" + neighbourAt6 + "]:4430", "10.77.0.255:4430"} {
-		s.inside.do(func() {
+		s.inside.Do(func() {
 			if got, err := ask(to); err == nil {
 				t.Errorf("a datagram to %s was answered: %q", to, got)
 			}
 		})
 	}
 	for _, to := range []string{"8.8.8.8:53", "[2001:4860:4860::8888]:53", neighbourAt + ":53"} {
-		s.inside.do(func() {
+		s.inside.Do(func() {
 			if got, err := ask(to); err != nil || got != netip.MustParseAddrPort(to).Addr().String() {
 				t.Errorf("a query to %s: %q, %v", to, got, err)
 			}
 		})
 	}
-	s.inside.do(func() { // other datagrams are refused at once
+	s.inside.Do(func() { // other datagrams are refused at once
 		for _, to := range []string{"93.184.216.34:443", "[2606:4700::1111]:443"} {
 			if _, err := ask(to); !isRefused(err) {
 				t.Errorf("a datagram to %s: %v", to, err)
 			}
 		}
 	})
-	s.inside.do(func() { // past the routes, by the name of the interface
+	s.inside.Do(func() { // past the routes, by the name of the interface
 		for _, to := range []string{neighbourAt + ":4430", nodeAt + ":4430"} {
 			if err := throughEth0(to); err == nil {
 				t.Errorf("a datagram left by eth0 to %s", to)
 			}
 		}
 	})
-	if out, err := s.inside.run("ping", "-c1", "-W1", neighbourAt); err == nil {
+	if out, err := s.inside.Run("ping", "-c1", "-W1", neighbourAt); err == nil {
 		t.Errorf("ping: %s", out)
 	}
 	select {
@@ -232,11 +232,11 @@ func TestAnInterfaceThatComesLaterLeadsNowhere(t *testing.T) {
 	s.inside.ip("link del eth0")
 	atNeighbour := s.neighbour.serve("neighbour", ":4430")
 	echo(attached(t, s.inside))
-	s.node.ip("link add later type veth peer name eth0 netns " + s.inside.path)
+	s.node.ip("link add later type veth peer name eth0 netns " + s.inside.Path)
 	s.node.ip("link set later master br0 up")
 	s.inside.ip("addr add " + insideAt + "/24 dev eth0")
 	s.inside.ip("link set eth0 up")
-	s.inside.do(func() {
+	s.inside.Do(func() {
 		if err := throughEth0(neighbourAt + ":4430"); err == nil {
 			t.Error("a datagram left by eth0")
 		}
@@ -258,12 +258,12 @@ func TestAContainerThatCouldPierceTheWallIsNotAttached(t *testing.T) {
 	s := newStreet(t)
 	cmd := exec.Command("sleep", "60")
 	var err error
-	s.inside.do(func() { err = cmd.Start() })
+	s.inside.Do(func() { err = cmd.Start() })
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { cmd.Process.Kill(); cmd.Wait() }()
-	if sk, err := Attach(s.inside.path); err == nil {
+	if sk, err := Attach(s.inside.Path); err == nil {
 		sk.Close()
 		t.Error("attached beside a process with all capabilities")
 	} else if !strings.Contains(err.Error(), fmt.Sprintf("process %d", cmd.Process.Pid)) {
@@ -293,7 +293,7 @@ func TestACapabilityIsFoundWhereverAProcessMayTakeItFrom(t *testing.T) {
 func TestBehindAWireIPv6StaysOffButOnLo(t *testing.T) {
 	s := newStreet(t)
 	conf := "/proc/sys/net/ipv6/conf/"
-	s.inside.do(func() {
+	s.inside.Do(func() {
 		for _, d := range []string{"all", "default"} {
 			if err := os.WriteFile(conf+d+"/disable_ipv6", []byte("1"), 0); err != nil {
 				t.Error(err)
@@ -304,7 +304,7 @@ func TestBehindAWireIPv6StaysOffButOnLo(t *testing.T) {
 	if got := s.inside.hear("[2606:4700::1111]:443"); got != "[2606:4700::1111]:443" {
 		t.Errorf("it came as %s", got)
 	}
-	s.inside.do(func() {
+	s.inside.Do(func() {
 		if b, err := os.ReadFile(conf + "eth0/disable_ipv6"); err != nil || string(b) != "1\n" {
 			t.Errorf("eth0: %q, %v", b, err)
 		}

@@ -21,7 +21,7 @@ func TestEveryConnectionIsCapturedAndTellsItsDestination(t *testing.T) {
 		for _, host := range []string{"93.184.216.34", "10.0.0.1", "169.254.169.254", "198.18.0.1", "2001:2::1", "fd00:ec2::254", "2606:4700::1111", "::ffff:8.8.8.8"} {
 			for _, port := range ports {
 				to := net.JoinHostPort(host, fmt.Sprint(port))
-				c, err := r.dial(to)
+				c, err := r.Dial(to)
 				if err != nil {
 					t.Errorf("%s: %v", to, err)
 					continue
@@ -40,7 +40,7 @@ func TestPort53OfLoopbackIsCapturedToo(t *testing.T) {
 		r := newRoom(t)
 		echo(r.open(way))
 		for _, to := range []string{"127.0.0.53:53", "127.0.0.1:53", "[::1]:53"} {
-			c, err := r.dial(to)
+			c, err := r.Dial(to)
 			if err != nil {
 				t.Errorf("%s: %v", to, err)
 			} else if got := said(t, c); got != to {
@@ -57,7 +57,7 @@ func TestOwnServersOfTheCommandAreLeftAlone(t *testing.T) {
 		for _, at := range []string{"127.0.0.1", "127.9.9.9", "::1", Own4.String(), Own6.String()} {
 			var l net.Listener
 			var err error
-			r.do(func() { l, err = net.Listen("tcp", net.JoinHostPort(at, "0")) })
+			r.Do(func() { l, err = net.Listen("tcp", net.JoinHostPort(at, "0")) })
 			if err != nil {
 				t.Errorf("%s: %v", at, err)
 				continue
@@ -69,7 +69,7 @@ func TestOwnServersOfTheCommandAreLeftAlone(t *testing.T) {
 					c.Close()
 				}
 			}()
-			c, err := r.dial(l.Addr().String())
+			c, err := r.Dial(l.Addr().String())
 			if err != nil {
 				t.Errorf("%s: %v", at, err)
 			} else if got := said(t, c); got != "mine" {
@@ -77,7 +77,7 @@ func TestOwnServersOfTheCommandAreLeftAlone(t *testing.T) {
 			}
 			l.Close()
 		}
-		if _, err := r.dial("127.0.0.1:9"); !isRefused(err) {
+		if _, err := r.Dial("127.0.0.1:9"); !isRefused(err) {
 			t.Errorf("a closed port of loopback: %v", err)
 		}
 	})
@@ -92,7 +92,7 @@ func TestOurListenerDialledItselfIsSeen(t *testing.T) {
 			hosts = append(hosts, Own4.String(), Own6.String(), "127.3.2.1")
 		}
 		for _, host := range hosts {
-			c, err := r.dial(net.JoinHostPort(host, fmt.Sprint(Port)))
+			c, err := r.Dial(net.JoinHostPort(host, fmt.Sprint(Port)))
 			if err != nil {
 				t.Errorf("%s: %v", host, err)
 				continue
@@ -111,7 +111,7 @@ func TestConnectionsFromAnOddSourceAreCapturedToo(t *testing.T) {
 	for _, from := range []string{"5.6.7.8", "127.0.0.1", "93.184.216.34"} { // every address is local: anyone may bind it
 		var c net.Conn
 		var err error
-		r.do(func() {
+		r.Do(func() {
 			d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: patience}
 			c, err = d.Dial("tcp4", "93.184.216.34:443")
 		})
@@ -129,7 +129,7 @@ func TestQueriesAreAnsweredFromTheAddressAsked(t *testing.T) {
 	for _, host := range []string{Resolver.String(), "8.8.8.8", "127.0.0.53", "127.0.0.1", Own4.String(), "2001:4860:4860::8888", "::1", Own6.String(), "::ffff:9.9.9.9"} {
 		var got string
 		var err error
-		r.do(func() { got, err = ask(net.JoinHostPort(host, "53")) })
+		r.Do(func() { got, err = ask(net.JoinHostPort(host, "53")) })
 		if want := netip.MustParseAddr(host).Unmap().String(); err != nil || got != want {
 			t.Errorf("%s: %q, %v", host, got, err)
 		}
@@ -142,7 +142,7 @@ func TestOtherUDPIsRefusedAtOnce(t *testing.T) {
 	for _, to := range []string{"93.184.216.34:443", "8.8.8.8:5353", "[2606:4700::1111]:443", "10.0.0.1:123"} {
 		var err error
 		start := time.Now()
-		r.do(func() { _, err = ask(to) })
+		r.Do(func() { _, err = ask(to) })
 		if !isRefused(err) || time.Since(start) > patience/2 {
 			t.Errorf("%s: %v after %v", to, err, time.Since(start))
 		}
@@ -156,7 +156,7 @@ func TestWithoutTproxyConnectionsAreRedirected(t *testing.T) {
 		t.Error("not redirected")
 	}
 	echo(s)
-	c, err := r.dial("93.184.216.34:443")
+	c, err := r.Dial("93.184.216.34:443")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,13 +167,13 @@ func TestWithoutTproxyConnectionsAreRedirected(t *testing.T) {
 
 func TestANamespaceThatCannotBeSealedIsAnError(t *testing.T) {
 	r := newRoom(t)
-	r.do(func() {
+	r.Do(func() {
 		if s, err := seal(nil, nil, missing()); err == nil {
 			s.Close()
 			t.Error("sealed without a rule")
 		}
 	})
-	r.do(func() {
+	r.Do(func() {
 		if err := link("add", "wire0", "type", "bridge"); err != nil {
 			t.Error(err)
 			return
@@ -192,27 +192,27 @@ func TestSealingAgainFollowsTheOneBefore(t *testing.T) {
 		r := newRoom(t)
 		first := r.open(way)
 		echo(first)
-		c, err := r.dial("93.184.216.34:443") // one that lingers
+		c, err := r.Dial("93.184.216.34:443") // one that lingers
 		if err != nil {
 			t.Fatal(err)
 		}
 		said(t, c)
-		if c, err = r.dial("127.0.0.1:15001"); err != nil {
+		if c, err = r.Dial("127.0.0.1:15001"); err != nil {
 			t.Fatal(err)
 		}
 		said(t, c)
 		var second *Sockets
-		r.do(func() { second, err = seal(nil, nil, way) })
+		r.Do(func() { second, err = seal(nil, nil, way) })
 		if err == nil {
 			second.Close()
 			t.Fatal("sealed although another one listens")
 		}
 		first.Close()
-		if _, err := r.dial("93.184.216.34:443"); err == nil {
+		if _, err := r.Dial("93.184.216.34:443"); err == nil {
 			t.Error("a connection stands while nobody listens")
 		}
 		echo(r.open(way))
-		if c, err = r.dial("93.184.216.34:80"); err != nil {
+		if c, err = r.Dial("93.184.216.34:80"); err != nil {
 			t.Fatal(err)
 		}
 		if got := said(t, c); got != "93.184.216.34:80" {
@@ -223,7 +223,7 @@ func TestSealingAgainFollowsTheOneBefore(t *testing.T) {
 
 func TestIPv6ThatIsOffIsTurnedOnAndCaptured(t *testing.T) {
 	r := newRoom(t)
-	r.do(func() {
+	r.Do(func() {
 		for _, d := range []string{"all", "default", "lo"} {
 			if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+d+"/disable_ipv6", []byte("1"), 0); err != nil {
 				t.Error(err)
@@ -231,7 +231,7 @@ func TestIPv6ThatIsOffIsTurnedOnAndCaptured(t *testing.T) {
 		}
 	})
 	echo(r.open(tproxy))
-	c, err := r.dial("[2606:4700::1111]:443")
+	c, err := r.Dial("[2606:4700::1111]:443")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +257,7 @@ func TestSocketsArePassedToAnotherProcess(t *testing.T) {
 		echo(got)
 		answerQueries(got)
 		for _, to := range []string{"93.184.216.34:443", "[2606:4700::1111]:5432"} {
-			c, err := r.dial(to)
+			c, err := r.Dial(to)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -265,7 +265,7 @@ func TestSocketsArePassedToAnotherProcess(t *testing.T) {
 				t.Errorf("%s came as %s", to, got)
 			}
 		}
-		r.do(func() {
+		r.Do(func() {
 			if got, err := ask("9.9.9.9:53"); err != nil || got != "9.9.9.9" {
 				t.Errorf("%q, %v", got, err)
 			}
@@ -317,7 +317,7 @@ func TestEchoRequestsAreNotAnsweredButOnLoopback(t *testing.T) {
 		to       string
 		answered bool
 	}{{"127.0.0.1", true}, {"::1", true}, {"8.8.8.8", false}, {"2606:4700::1111", false}} {
-		r.do(func() {
+		r.Do(func() {
 			if err := ping(c.to); (err == nil) != c.answered {
 				t.Errorf("%s: %v", c.to, err)
 			}

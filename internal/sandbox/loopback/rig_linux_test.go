@@ -6,54 +6,26 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"outvet/internal/sandbox/loopback/loopbacktest"
 )
 
 // patience bounds every wait of the tests.
-const patience = 10 * time.Second
+const patience = loopbacktest.Patience
 
-// A room is a goroutine in a network namespace of its own.
+// A room is a network namespace of the test.
 type room struct {
-	t    *testing.T
-	work chan func()
-	path string // of the namespace, as long as the room is there
+	*loopbacktest.Room
+	t *testing.T
 }
 
-// newRoom makes a namespace with only lo, which is down.
 func newRoom(t *testing.T) *room {
 	t.Helper()
-	if os.Getuid() != 0 {
-		t.Fatal("the tests of namespaces need to be root")
-	}
-	r := &room{t: t, work: make(chan func())}
-	ready := make(chan error)
-	go spend(func() {
-		err := unix.Unshare(unix.CLONE_NEWNET)
-		r.path = fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid())
-		ready <- err
-		for f := range r.work {
-			f()
-		}
-	})
-	if err := <-ready; err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { close(r.work) })
-	return r
-}
-
-// do runs f in the namespace.
-func (r *room) do(f func()) {
-	done := make(chan struct{})
-	r.work <- func() { defer close(done); f() }
-	<-done
+	return &room{loopbacktest.New(t), t}
 }
 
 // open seals the namespace in the way given.
@@ -61,62 +33,12 @@ func (r *room) open(ways ...capture) *Sockets {
 	r.t.Helper()
 	var s *Sockets
 	var err error
-	r.do(func() { s, err = seal(nil, nil, ways...) })
+	r.Do(func() { s, err = seal(nil, nil, ways...) })
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(func() { s.Close() })
 	return s
-}
-
-// run runs a program in the namespace, and returns what it prints.
-func (r *room) run(name string, args ...string) (string, error) {
-	cmd := exec.Command(name, args...)
-	var b strings.Builder
-	cmd.Stdout, cmd.Stderr = &b, &b
-	var err error
-	r.do(func() { err = cmd.Start() })
-	if err != nil {
-		return "", err
-	}
-	err = cmd.Wait()
-	return b.String(), err
-}
-
-// dial connects from within the namespace.
-func (r *room) dial(to string) (c *net.TCPConn, err error) {
-	r.do(func() { c, err = dialTCP(to) })
-	return c, err
-}
-
-// dialTCP does not leave the thread, as net.Dial may.
-func dialTCP(to string) (*net.TCPConn, error) {
-	a, err := netip.ParseAddrPort(to)
-	if err != nil {
-		return nil, err
-	}
-	family, at := unix.AF_INET, unix.Sockaddr(&unix.SockaddrInet4{Port: int(a.Port())})
-	if a.Addr().Is4() {
-		at.(*unix.SockaddrInet4).Addr = a.Addr().As4()
-	} else {
-		family, at = unix.AF_INET6, &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
-	}
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	f := os.NewFile(uintptr(fd), to)
-	defer f.Close()
-	tv := unix.NsecToTimeval(int64(patience))
-	unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &tv)
-	if err := unix.Connect(fd, at); err != nil {
-		return nil, err
-	}
-	c, err := net.FileConn(f)
-	if err != nil {
-		return nil, err
-	}
-	return c.(*net.TCPConn), nil
 }
 
 // echo answers each connection with where it was meant to go.

@@ -18,6 +18,8 @@ import (
 
 	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
+
+	"outvet/internal/sandbox/loopback/loopbacktest"
 )
 
 // Parts that the test binary plays when it is started again.
@@ -263,7 +265,7 @@ func captured(tell func(string, bool, any), refused func(string, error, ...sysca
 			refused(target, err, unix.ECONNREFUSED)
 			continue
 		}
-		c, err := dialTCP(to)
+		c, err := loopbacktest.DialTCP(to)
 		if at.Addr().IsLoopback() {
 			refused(target, err, unix.ECONNREFUSED)
 			continue
@@ -282,7 +284,7 @@ func captured(tell func(string, bool, any), refused func(string, error, ...sysca
 		got, err := ask(server)
 		tell("dns "+server, err == nil && got == netip.MustParseAddrPort(server).Addr().String(), err)
 	}
-	_, err := dialTCP("[fe80::1]:80")
+	_, err := loopbacktest.DialTCP("[fe80::1]:80")
 	refused("link-local", err, unix.EINVAL)
 }
 
@@ -335,7 +337,7 @@ func ownWalls(tell func(string, bool, any), refused func(string, error, ...sysca
 			done <- err
 			return
 		}
-		_, err := dialTCP("93.184.216.34:80")
+		_, err := loopbacktest.DialTCP("93.184.216.34:80")
 		done <- err
 	}()
 	refused("nested network namespace", <-done, unix.EPERM, unix.ENETUNREACH)
