@@ -20,7 +20,8 @@ import (
 // the name in it must be the host of the tunnel.
 func (t *tunnel) pass() bool {
 	c, m := gate.TLS(t.host, t.port)
-	c.Listener, c.Caller = "proxy", t.caller
+	t.entry.from(c)
+	c.Caller, c.Grade = t.caller, call.Unread
 	if !t.s.Gate.Unread(*c) {
 		return false
 	}
@@ -44,6 +45,7 @@ func (t *tunnel) pass() bool {
 		t.alert(alertAccessDenied) // what could tell more has to be trusted first
 	case t.s.loops(&c.Dest):
 		s.out.Error = loopError
+		t.refuse()
 	default:
 		go func() { // a connection may last: the stack that judging it took must not
 			s.run()
@@ -125,18 +127,22 @@ func (s *splice) run() {
 		if refused, ok := errors.AsType[*forward.Refused](err); ok {
 			s.p.Prohibited(refused)
 			t.alert(alertAccessDenied)
+		} else {
+			t.refuse()
 		}
 		return
 	}
 	defer up.Close()
 	s.out.Address, s.out.Via = reached(up, addr, t.port), forward.Via(up)
 	if t.s.homeward(up) {
+		t.refuse()
 		s.out.Error = loopError
 		return
 	}
 	client := t.Conn
 	defer context.AfterFunc(s.p.Context(), func() { // the call may not go on
 		up.Close()
+		t.refuse()
 		client.Close()
 	})()
 	done := make(chan error, 1)

@@ -29,8 +29,10 @@ func (t *tunnel) relay(silent bool) kind {
 	r := &relay{t: t, p: p, m: m, silent: silent, next: kindRaw}
 	switch {
 	case p.Verdict != call.Allow: // what could tell it is not known: only the record does
+		t.refuse()
 	case t.s.loops(&c.Dest):
 		r.out.Error = loopError
+		t.refuse()
 	default:
 		r.run()
 	}
@@ -62,6 +64,7 @@ const (
 func (r *relay) run() {
 	up, addr, err := r.t.s.Upstream.Dial(r.t.ctx, r.t.host, r.t.port, r.p.Guard)
 	if err != nil {
+		r.t.refuse()
 		r.out.Error = forward.Classify(err).Error()
 		if refused, ok := errors.AsType[*forward.Refused](err); ok {
 			r.p.Prohibited(refused)
@@ -72,11 +75,13 @@ func (r *relay) run() {
 	r.up = up
 	r.out.Address, r.out.Via = reached(up, addr, r.t.port), forward.Via(up)
 	if r.t.s.homeward(up) {
+		r.t.refuse()
 		r.out.Error = loopError
 		return
 	}
 	defer context.AfterFunc(r.p.Context(), func() { // the call may not go on
 		up.Close()
+		r.t.refuse()
 		r.t.Conn.Close()
 	})()
 	done := make(chan error, 1)
@@ -94,10 +99,12 @@ func (r *relay) run() {
 	case r.next != kindRaw:
 		r.out.Error = spokeLate
 	case errors.As(upErr, &stopped):
+		r.t.refuse()
 		r.out.Error = stopped.Error()
 	case r.p.Stopped() != nil:
 		r.out.Error = r.p.Stopped().Error()
 	case upErr != nil && err != nil:
+		r.t.refuse()
 		r.out.Error = "the connection broke off"
 	}
 }
