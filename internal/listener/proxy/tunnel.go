@@ -119,7 +119,7 @@ func (t *tunnel) serve() {
 	}
 	never := func() bool { return false }
 	k := t.sniff(time.Now().Add(t.s.Peek), never)
-	if k == kindSilent && t.s.Gate.Foresee(*t.call("tcp", "connect")) != call.Allow {
+	if k == kindSilent && !greets(t.port) && t.s.Gate.Foresee(*t.call("tcp", "connect")) != call.Allow {
 		k = t.sniff(time.Now().Add(helloTime), never) // it is slow, or means what is not allowed
 	}
 	if k == kindSilent && t.s.isDeaf() {
