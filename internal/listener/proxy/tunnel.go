@@ -118,7 +118,11 @@ func (t *tunnel) serve() {
 		return
 	}
 	never := func() bool { return false }
-	k := t.sniff(time.Now().Add(t.s.Peek), never)
+	peek := t.s.Peek
+	if greets(t.port) {
+		peek = min(peek, greetTime)
+	}
+	k := t.sniff(time.Now().Add(peek), never)
 	if k == kindSilent && !greets(t.port) && t.s.Gate.Foresee(*t.call("tcp", "connect")) != call.Allow {
 		k = t.sniff(time.Now().Add(helloTime), never) // it is slow, or means what is not allowed
 	}
