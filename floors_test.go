@@ -15,7 +15,7 @@ import (
 // lower floors only.
 var floors = [][]string{
 	{"call", "internal/xconnect"},
-	{"internal/payload/layer", "internal/payload/inflate", "internal/payload/wsframe", "internal/http1", "internal/match", "internal/filter", "internal/hostname", "internal/hello", "internal/kill"},
+	{"internal/payload/layer", "internal/payload/inflate", "internal/payload/wsframe", "internal/http1", "internal/match", "internal/filter", "internal/hostname", "internal/hello", "internal/kill", "internal/sandbox/loopback"},
 	{"internal/payload", "internal/session", "internal/policy", "internal/record", "internal/forward", "internal/ca", "internal/answer", "internal/metrics"},
 	{"internal/inspect"},
 	{"internal/inspect/*"},
@@ -29,24 +29,26 @@ var floors = [][]string{
 }
 
 // beside lists the imports of tests' packages that are no part of the program.
-var beside = []string{"internal/*/recordtest", "internal/*/inspecttest", "internal/*/listenertest"}
+var beside = []string{"internal/*/recordtest", "internal/*/inspecttest", "internal/*/listenertest", "internal/sandbox/loopback/loopbacktest"}
 
 // within lists the edges inside one floor that we allow, each with its reason.
 var within = map[[2]string]string{
-	{"internal/payload/layer", "internal/payload/inflate"}: "a layer may be compressed; the codings are known in one place",
+	{"internal/payload/layer", "internal/payload/inflate"}:  "a layer may be compressed; the codings are known in one place",
+	{"internal/listener/sealed", "internal/listener/proxy"}: "what comes out of a sealed sandbox is a tunnel that nobody had to ask the proxy for",
 }
 
 // listenersMay is all that a listener may import of ours. A listener cannot
 // decide and cannot record: it can only ask the gate, and answer.
 var listenersMay = map[string]bool{
 	"call": true, "internal/gate": true, "internal/payload": true, "internal/forward": true, "internal/ca": true,
-	"internal/payload/wsframe": true, // the messages of a WebSocket
-	"internal/http1":           true, // the messages of HTTP/1.1
-	"internal/xconnect":        true, // lets HTTP/2 take WebSockets
-	"internal/hostname":        true, // the one spelling of a host
-	"internal/hello":           true, // what a TLS client says first
-	"internal/kill":            true, // the words of the kill switch
-	"internal/answer":          true, // renders a decision in the client's dialect; every HTTP listener needs the same
+	"internal/payload/wsframe":  true, // the messages of a WebSocket
+	"internal/http1":            true, // the messages of HTTP/1.1
+	"internal/xconnect":         true, // lets HTTP/2 take WebSockets
+	"internal/hostname":         true, // the one spelling of a host
+	"internal/hello":            true, // what a TLS client says first
+	"internal/kill":             true, // the words of the kill switch
+	"internal/sandbox/loopback": true, // the sockets of a sealed namespace
+	"internal/answer":           true, // renders a decision in the client's dialect; every HTTP listener needs the same
 }
 
 // inspectorsMay is all that an inspector may import of ours: it sees decoded

@@ -17,8 +17,14 @@ const (
 // Serve answers on l until Shutdown, and then returns nil. Beyond MaxConns
 // clients it accepts none until one has gone: those who wait are not refused.
 func (s *Server) Serve(l net.Listener) error {
+	return s.serveOn(l, true, func(nc net.Conn, a *arrival) { s.follow(s.serveFront(nc, a, nil), a) })
+}
+
+// serveOn lets greet serve what l accepts. own says that l is an address at which
+// a call could arrive.
+func (s *Server) serveOn(l net.Listener, own bool, greet func(net.Conn, *arrival)) error {
 	s.start.Do(s.setUp)
-	if !s.listen(l) {
+	if !s.listen(l, own) {
 		l.Close()
 		return nil
 	}
@@ -31,7 +37,7 @@ func (s *Server) Serve(l net.Listener) error {
 		}
 		c, err := l.Accept()
 		if err == nil {
-			go s.greet(c, s.arrive())
+			go greet(c, s.arrive())
 			continue
 		}
 		<-s.slots
@@ -53,7 +59,7 @@ func (s *Server) Serve(l net.Listener) error {
 }
 
 // listen notes where the proxy listens. It reports false after Shutdown.
-func (s *Server) listen(l net.Listener) bool {
+func (s *Server) listen(l net.Listener, own bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.isDeaf() {
@@ -61,16 +67,15 @@ func (s *Server) listen(l net.Listener) bool {
 	}
 	s.listeners = append(s.listeners, l)
 	s.accepting.Add(1)
-	if a, ok := l.Addr().(*net.TCPAddr); ok {
+	if a, ok := l.Addr().(*net.TCPAddr); ok && own {
 		s.own = append(s.own, a.AddrPort())
 	}
 	return true
 }
 
-// greet serves a connection from its first byte to its end, or until it is
-// HTTP/2, which others serve. It gives the slot of the connection back.
-func (s *Server) greet(nc net.Conn, a *arrival) {
-	t := s.serveFront(nc, a)
+// follow serves the tunnel t, nil for none, to its end, or until it is HTTP/2,
+// which others serve. The slot of the connection is given back.
+func (s *Server) follow(t *tunnel, a *arrival) {
 	if t == nil {
 		a.begun()
 		<-s.slots
@@ -84,9 +89,9 @@ func (s *Server) greet(nc net.Conn, a *arrival) {
 
 // serveFront serves a connection to the proxy itself and returns the tunnel that
 // it became, if it did.
-func (s *Server) serveFront(nc net.Conn, a *arrival) *tunnel {
+func (s *Server) serveFront(nc net.Conn, a *arrival, e *Entry) *tunnel {
 	c := s.newConn(context.Background(), nc, nil)
-	c.arrival = a
+	c.arrival, c.entry = a, e
 	c.serve()
 	return c.tunnel
 }

@@ -13,13 +13,6 @@ import (
 // nameMax bounds the name of a session and of an agent, in bytes.
 const nameMax = 128
 
-// caller says who sent r, as far as the proxy can know.
-func caller(r *http.Request) call.Caller {
-	who := callerAt(r.RemoteAddr, session(r.Header.Get("Proxy-Authorization")))
-	who.Agent = agent(r.Header)
-	return who
-}
-
 // callerAt says who calls from the address peer and names its session name, ""
 // for none.
 func callerAt(peer, name string) call.Caller {

@@ -41,6 +41,7 @@ type conn struct {
 	idle    atomic.Bool // between requests
 	begun   bool        // a request came
 	arrival *arrival    // nil within a tunnel
+	entry   *Entry      // by which it came; nil for the proxy's own port, and within a tunnel
 	taken   bool        // over by somebody else
 	until   time.Time   // of the write deadline
 
@@ -79,7 +80,8 @@ func (c *conn) next() bool {
 	}
 	c.idle.Store(false)
 	if c.t == nil && !c.begun && speaksSOCKS(c.r.Ahead()) {
-		if c.tunnel = c.s.socks(c.takeOver()); c.tunnel != nil {
+		nc, ahead := c.takeOver()
+		if c.tunnel = c.s.socks(nc, ahead, c.entry); c.tunnel != nil {
 			c.tunnel.arrival = c.arrival
 		}
 		return false

@@ -20,7 +20,8 @@ import (
 // the name in it must be the host of the tunnel.
 func (t *tunnel) pass() bool {
 	c, m := gate.TLS(t.host, t.port)
-	c.Listener, c.Caller = "proxy", t.caller
+	t.entry.from(c)
+	c.Caller, c.Grade = t.caller, call.Unread
 	if !t.s.Gate.Unread(*c) {
 		return false
 	}
@@ -59,8 +60,11 @@ func (t *tunnel) pass() bool {
 func (s *splice) end() {
 	t := s.t
 	t.s.closed(s.p.Close(s.out))
-	if t.alerted {
+	switch {
+	case t.alerted:
 		part(t.Conn)
+	case s.out.Error != "":
+		t.refuse()
 	}
 	t.Close()
 }
@@ -136,6 +140,7 @@ func (s *splice) run() {
 	}
 	client := t.Conn
 	defer context.AfterFunc(s.p.Context(), func() { // the call may not go on
+		t.refuse()
 		up.Close()
 		client.Close()
 	})()

@@ -34,6 +34,9 @@ func (t *tunnel) relay(silent bool) kind {
 	default:
 		r.run()
 	}
+	if r.next == kindRaw && (p.Verdict != call.Allow || r.out.Error != "") {
+		t.refuse()
+	}
 	t.s.closed(p.Close(r.out))
 	return r.next
 }
@@ -76,6 +79,7 @@ func (r *relay) run() {
 		return
 	}
 	defer context.AfterFunc(r.p.Context(), func() { // the call may not go on
+		r.t.refuse()
 		up.Close()
 		r.t.Conn.Close()
 	})()

@@ -40,7 +40,7 @@ func (s *Server) outer(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Host == "" && r.Method != http.MethodConnect:
 		help(w)
-	case s.Identify && session(r.Header.Get("Proxy-Authorization")) == "":
+	case s.Identify && w.(*response).c.entry == nil && session(r.Header.Get("Proxy-Authorization")) == "":
 		s.challenge(w, r)
 	case r.Method == http.MethodConnect:
 		s.connect(w, r)
@@ -95,10 +95,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, t *tunnel) {
 // describe makes the request a call, or says what is wrong with it.
 func (x *exchange) describe() *answer.Problem {
 	r, u := x.r, x.r.URL
-	who := caller(r)
+	who := x.entry().caller(r)
 	if x.t != nil {
-		who = x.t.caller
-		who.Agent = agent(r.Header)
+		if who = x.t.caller; who.Agent.Mark == call.Claimed {
+			who.Agent = agent(r.Header)
+		}
 		u.Scheme, u.Host = "http", r.Host
 		if x.t.secure {
 			u.Scheme = "https"
@@ -134,7 +135,8 @@ func (x *exchange) describe() *answer.Problem {
 	if res, ok := x.w.(*response); ok {
 		x.m.Names = res.q.Names
 	}
-	x.c.Listener, x.c.Grade, x.c.Caller = "proxy", call.Cooperative, who
+	x.c.Caller = who
+	x.entry().from(x.c)
 	return nil
 }
 

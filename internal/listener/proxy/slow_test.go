@@ -19,7 +19,7 @@ func TestSlowClientsAreLetGo(t *testing.T) {
 			client, server := net.Pipe()
 			start := time.Now()
 			s.slots <- struct{}{}
-			go s.greet(server, nil)
+			go func() { s.follow(s.serveFront(server, nil, nil), nil) }()
 			go func() {
 				for i := range begin {
 					io.WriteString(client, begin[i:i+1])

@@ -186,15 +186,16 @@ func cut(err error) error {
 // the tunnel that it becomes, nil if no tunnel may begin any more. Like a CONNECT,
 // a request is always granted: nothing is dialled for it, and what comes through
 // the tunnel is judged there.
-func (s *Server) socks(c net.Conn, ahead []byte) *tunnel {
+func (s *Server) socks(c net.Conn, ahead []byte, e *Entry) *tunnel {
 	peer := c.RemoteAddr().String()
-	t := s.tunnel(c, ahead, "", 0, callerAt(peer, ""))
+	t := s.tunnel(c, ahead, "", 0, e.callerAt(peer, ""))
 	if t == nil {
 		return nil
 	}
+	t.entry = e
 	c.SetDeadline(time.Now().Add(s.HeadTime))
 	r := bufio.NewReaderSize(t, socksMax)
-	q, err := negotiate(r, c, s.Identify)
+	q, err := negotiate(r, c, s.Identify && e == nil)
 	if err != nil {
 		if d, ok := errors.AsType[*denial](err); ok {
 			s.tellOnce(d.why, peer)
@@ -208,7 +209,7 @@ func (s *Server) socks(c net.Conn, ahead []byte) *tunnel {
 		rest, _ := r.Peek(n) // the reader is not used any more
 		t.pre = append(rest[:n:n], t.pre...)
 	}
-	t.host, t.port, t.caller = q.host, q.port, callerAt(peer, sessionName(q.user))
+	t.host, t.port, t.caller = q.host, q.port, e.callerAt(peer, sessionName(q.user))
 	answer := byte(replyDone)
 	switch {
 	case q.command != commandConnect:

@@ -39,6 +39,7 @@ type tunnel struct {
 	h2      bool         // it carries HTTP/2
 	asked   atomic.Bool  // something came on it that should be a request, or HTTP/2
 	arrival *arrival
+	entry   *Entry // by which it came; nil for the proxy's own port
 	fault   string // why nothing in it became a call; written before Close
 	once    sync.Once
 }
@@ -69,11 +70,11 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	}
 	c := res.c
 	nc, ahead := c.takeOver()
-	t := s.tunnel(nc, ahead, host, port, caller(r))
+	t := s.tunnel(nc, ahead, host, port, c.entry.caller(r))
 	if t == nil {
 		return
 	}
-	t.arrival = c.arrival
+	t.arrival, t.entry = c.arrival, c.entry
 	c.tunnel = t // which is served when this request is over
 	if _, err := nc.Write([]byte("HTTP/1.1 200 Connection established\r\n\r\n")); err != nil {
 		t.fault = "the client went away"
@@ -84,7 +85,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 func (s *Server) contradict(w http.ResponseWriter, r *http.Request, host string, port uint16) {
 	res := w.(*response)
 	const why = "the field Host of the CONNECT names another host"
-	t := &tunnel{host: host, port: port, caller: caller(r)}
+	t := &tunnel{host: host, port: port, caller: res.c.entry.caller(r), entry: res.c.entry}
 	p := s.Gate.Open(r.Context(), t.call("connect", "CONNECT"), nil)
 	res.closing = true
 	s.say(w, r, answer.Fault(r, nil, *misdirected(why), nil), false).close()
@@ -112,12 +113,17 @@ func (s *Server) tunnel(conn net.Conn, pre []byte, host string, port uint16, who
 // it or it is closed.
 func (t *tunnel) serve() {
 	if t.fault != "" {
+		t.refuse()
 		t.Close()
 		return
 	}
 	never := func() bool { return false }
-	k := t.sniff(time.Now().Add(t.s.Peek), never)
-	if k == kindSilent && t.s.Gate.Foresee(*t.call("tcp", "connect")) != call.Allow {
+	peek := t.s.Peek
+	if greets(t.port) {
+		peek = min(peek, greetTime)
+	}
+	k := t.sniff(time.Now().Add(peek), never)
+	if k == kindSilent && !greets(t.port) && t.s.Gate.Foresee(*t.call("tcp", "connect")) != call.Allow {
 		k = t.sniff(time.Now().Add(helloTime), never) // it is slow, or means what is not allowed
 	}
 	if k == kindSilent && t.s.isDeaf() {

@@ -40,11 +40,12 @@ func (s *Server) recordUnused(t *tunnel) {
 
 // call describes the tunnel itself.
 func (t *tunnel) call(protocol, method string) *call.Call {
-	return &call.Call{
-		Listener: "proxy", Grade: call.Cooperative, Caller: t.caller,
-		Dest: call.Dest{Scheme: "tcp", Host: t.host, Port: t.port},
-		Op:   call.Op{Protocol: protocol, Method: method, Target: hostPort(t.host, t.port)},
+	c := &call.Call{
+		Caller: t.caller, Dest: call.Dest{Scheme: "tcp", Host: t.host, Port: t.port},
+		Op: call.Op{Protocol: protocol, Method: method, Target: hostPort(t.host, t.port)},
 	}
+	t.entry.from(c)
+	return c
 }
 
 // Faults of clients: distrusted begins that of one that refuses our
