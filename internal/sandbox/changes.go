@@ -1,0 +1,53 @@
+//go:build linux
+
+package sandbox
+
+import (
+	"slices"
+	"strings"
+)
+
+// A Change is a file of the workspace that others run or obey, and that is not what
+// it was when the command started.
+type Change struct {
+	Path string // relative to the workspace
+	Kind ChangeKind
+}
+
+// A ChangeKind says what became of a file.
+type ChangeKind string
+
+const (
+	Added   ChangeKind = "added"
+	Changed ChangeKind = "changed"
+	Removed ChangeKind = "removed"
+)
+
+// Changes returns what of AutoRun is new, changed or gone since the start. It is
+// called when the command has ended. Contents are not compared: a file that was
+// written anew with the same text is one that was changed.
+func (s *Sandbox) Changes() ([]Change, error) {
+	if s.config.Files == Review {
+		return nil, nil // nothing reached the workspace yet
+	}
+	now, err := walk(s.config.Workspace, s.config.AutoRun)
+	if err != nil {
+		return nil, err
+	}
+	var all []Change
+	for p, st := range now.autorun {
+		switch was, ok := s.before[p]; {
+		case !ok:
+			all = append(all, Change{p, Added})
+		case was != st:
+			all = append(all, Change{p, Changed})
+		}
+	}
+	for p := range s.before {
+		if _, ok := now.autorun[p]; !ok {
+			all = append(all, Change{p, Removed})
+		}
+	}
+	slices.SortFunc(all, func(a, b Change) int { return strings.Compare(a.Path, b.Path) })
+	return all, nil
+}

@@ -1,0 +1,24 @@
+//go:build linux
+
+package sandbox
+
+import "golang.org/x/sys/unix"
+
+// native is the processor that the program was built for.
+var native = machine{
+	arch: unix.AUDIT_ARCH_AARCH64,
+	x32:  false,
+	absent: []uint32{
+		unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER,
+	},
+	forbidden: []uint32{
+		unix.SYS_KEYCTL, unix.SYS_ADD_KEY, unix.SYS_REQUEST_KEY, unix.SYS_BPF, unix.SYS_PERF_EVENT_OPEN, unix.SYS_USERFAULTFD,
+		unix.SYS_SETNS, unix.SYS_OPEN_BY_HANDLE_AT, unix.SYS_KEXEC_LOAD, unix.SYS_KEXEC_FILE_LOAD,
+		unix.SYS_INIT_MODULE, unix.SYS_FINIT_MODULE, unix.SYS_DELETE_MODULE,
+	},
+	socket:     unix.SYS_SOCKET,
+	socketpair: unix.SYS_SOCKETPAIR,
+	ioctl:      unix.SYS_IOCTL,
+	prlimit64:  unix.SYS_PRLIMIT64,
+	setrlimit:  unix.SYS_SETRLIMIT,
+}
