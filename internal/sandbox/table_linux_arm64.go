@@ -1,13 +1,11 @@
-//go:build linux
-
 package sandbox
 
 import "golang.org/x/sys/unix"
 
 // native is the processor that the program was built for.
 var native = machine{
-	arch: unix.AUDIT_ARCH_X86_64,
-	x32:  true,
+	arch: unix.AUDIT_ARCH_AARCH64,
+	x32:  false,
 	absent: []uint32{
 		unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER,
 	},

@@ -1,5 +1,3 @@
-//go:build linux
-
 package sandbox
 
 import (
@@ -39,13 +37,6 @@ type Sandbox struct {
 	once  sync.Once
 	exit  Exit
 	err   error
-}
-
-// An Exit is how the command ended.
-type Exit struct {
-	Code   int            // as a shell would say it
-	Signal syscall.Signal // that ended it, or 0
-	Reason string         // why it could not be executed, for codes 126 and 127
 }
 
 // patience is how long the set-up may take. It takes a thousandth of that.
@@ -130,7 +121,7 @@ func (s *Sandbox) prepare() error {
 	if err != nil {
 		return err
 	}
-	defer closeAll(files)
+	defer func() { closeAll(files) }()
 	if m.Fault != nil {
 		return m.Fault
 	}
@@ -144,7 +135,8 @@ func (s *Sandbox) prepare() error {
 	s.Agent = agent.(*net.UnixListener)
 	s.Agent.SetUnlinkOnClose(false)
 	if len(files) == 2 {
-		s.changed, files = files[1], files[:1]
+		s.changed = files[1]
+		files = files[:1] // the other one is kept
 	}
 	return nil
 }
@@ -161,6 +153,15 @@ func (s *Sandbox) send(o *orders, trees []tree) error {
 		fds = append(fds, int(t.file.Fd()))
 	}
 	return s.link.send(m, fds...)
+}
+
+// Probe tells whether c could be run here, by doing all of it but the command.
+func Probe(ctx context.Context, c Config) error {
+	s, err := Run(ctx, c)
+	if err != nil {
+		return err
+	}
+	return s.Close()
 }
 
 // Grade returns the grade for the records of this session.
@@ -187,11 +188,13 @@ func (s *Sandbox) watch() {
 	defer close(s.ended)
 	m, files, err := s.link.receive()
 	closeAll(files)
-	status := s.process.wait()
-	s.copies.wait()
-	switch {
-	case err == nil && m.Word == wordEnded:
+	if err == nil && m.Word == wordEnded {
+		s.copies.wait() // stage 1 has no end of them: nothing of the command lives
 		s.exit = Exit{m.Code, syscall.Signal(m.Signal), m.Text}
+		return
+	}
+	status := s.process.wait()
+	switch {
 	case err == nil && m.Fault != nil:
 		s.err = explain(m.Fault, s.config, s.user)
 	case status.Signaled():

@@ -1,5 +1,3 @@
-//go:build linux
-
 package sandbox
 
 import (
@@ -18,8 +16,8 @@ import (
 // Bounds of what is built anew. What exceeds them is left out or bound.
 const (
 	layersMax    = 256
-	copyFileMax  = 4 << 20
-	copyAllMax   = 64 << 20
+	copyFileMax  = 1 << 20
+	copyAllMax   = 16 << 20
 	depthMax     = 16
 	coveredOfAll = 4096 // sockets below directories that cannot be layers
 )
@@ -68,13 +66,12 @@ func (v *view) layer(path string, depth int) error {
 	}
 	perm := st.Mode().Perm() | st.Mode()&fs.ModeSticky
 	strict := v.orders.Files == Strict
-	if strict && !slices.Contains(strictShows, path) || slices.Contains(mountedOn, path) || v.layers >= layersMax || depth >= depthMax {
-		if path == "/tmp" || path == "/var" {
-			perm = 0o777 | fs.ModeSticky
-		}
+	below := v.mountedBelow(path)
+	if strict && !slices.Contains(strictShows, path) || slices.Contains(mountedOn, path) || below && path == "/tmp" ||
+		v.layers >= layersMax || depth >= depthMax {
 		return v.empty(path, perm|0o700)
 	}
-	if v.mountedBelow(path) {
+	if below {
 		return v.level(path, perm, depth)
 	}
 	err = v.overlay(path, path, perm, strict)

@@ -1,5 +1,3 @@
-//go:build linux
-
 package sandbox
 
 import (
@@ -112,6 +110,10 @@ func (s *stage) command(r *runner) error {
 	if err != nil {
 		return at("wait", err)
 	}
+	// What it left running ends now, so that nothing lives when the end is told. It
+	// is told before we end: the kernel takes its time with our mounts.
+	_ = unix.Kill(-1, unix.SIGKILL)
+	_, _ = reap(0)
 	if ws.Signaled() {
 		return s.link.send(message{Word: wordEnded, Code: 128 + int(ws.Signal()), Signal: int(ws.Signal())})
 	}
@@ -139,7 +141,8 @@ func (s *stage) untilParentGone() {
 	}
 }
 
-// reap waits for all children until that of number pid has ended.
+// reap waits for all children until that of number pid has ended, or until there is
+// none.
 func reap(pid int) (unix.WaitStatus, error) {
 	for {
 		var ws unix.WaitStatus

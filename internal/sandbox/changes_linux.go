@@ -1,26 +1,8 @@
-//go:build linux
-
 package sandbox
 
 import (
 	"slices"
 	"strings"
-)
-
-// A Change is a file of the workspace that others run or obey, and that is not what
-// it was when the command started.
-type Change struct {
-	Path string // relative to the workspace
-	Kind ChangeKind
-}
-
-// A ChangeKind says what became of a file.
-type ChangeKind string
-
-const (
-	Added   ChangeKind = "added"
-	Changed ChangeKind = "changed"
-	Removed ChangeKind = "removed"
 )
 
 // Changes returns what of AutoRun is new, changed or gone since the start. It is
