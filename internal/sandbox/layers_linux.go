@@ -253,20 +253,46 @@ func (v *view) coverFile(path string) error {
 	return unix.MoveMount(fd, "", unix.AT_FDCWD, path, unix.MOVE_MOUNT_F_EMPTY_PATH)
 }
 
-// home makes a layer of the home directory that the parent made readable for us.
+// home makes layers of their own of the directories in which programs write. In
+// one that is part of a greater layer, the kernel first copies the folders above
+// it, and refuses those of users that are not mapped (EOVERFLOW).
 func (v *view) home() error {
-	tree := v.trees[homeTree]
-	if tree == nil {
+	if v.root == "" || v.orders.Files == Strict {
 		return nil
 	}
-	under := v.in("home")
-	if err := mkdir(under, 0o700); err != nil {
+	if err := v.again("/var/tmp"); err != nil {
 		return err
 	}
-	if err := unix.MoveMount(int(tree.Fd()), "", unix.AT_FDCWD, under, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-		return err
+	if tree := v.trees[homeTree]; tree != nil {
+		under := v.in("home")
+		if err := mkdir(under, 0o700); err != nil {
+			return err
+		}
+		if err := unix.MoveMount(int(tree.Fd()), "", unix.AT_FDCWD, under, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+			return err
+		}
+		if err := v.overlay(under, v.orders.Home, 0o700, false); err != nil {
+			return onPath("home", v.orders.Home, err)
+		}
+		return nil
 	}
-	return v.overlay(under, v.orders.Home, 0o700, false)
+	return v.again(v.orders.Home)
+}
+
+// again makes the directory path, which is part of a layer, one of its own.
+func (v *view) again(path string) error {
+	if strings.Count(path, "/") < 2 || v.mountedBelow(path) {
+		return nil
+	}
+	st, err := os.Lstat(path)
+	seen, serr := os.Lstat(v.at(path))
+	if err != nil || serr != nil || !st.IsDir() || !seen.IsDir() {
+		return nil // the command would not find it either
+	}
+	if err := v.overlay(path, path, st.Mode().Perm()|st.Mode()&fs.ModeSticky, false); err != nil && !errors.Is(err, unix.EINVAL) {
+		return onPath("home", path, err)
+	}
+	return nil
 }
 
 func bind(from, to string) error { return unix.Mount(from, to, "", unix.MS_BIND, "") }

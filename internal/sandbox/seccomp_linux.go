@@ -133,8 +133,9 @@ func sockets() []bpf.Instruction {
 	}
 }
 
-// install puts the filter on the calling thread, and on what it clones.
-func install(p []bpf.Instruction) error {
+// install puts the filter on the calling thread, and on what it clones; on all
+// threads of the process if all is true.
+func install(p []bpf.Instruction, all bool) error {
 	raw, err := bpf.Assemble(p)
 	if err != nil {
 		return err
@@ -144,7 +145,11 @@ func install(p []bpf.Instruction) error {
 		filters[i] = unix.SockFilter{Code: r.Op, Jt: r.Jt, Jf: r.Jf, K: r.K}
 	}
 	prog := unix.SockFprog{Len: uint16(len(filters)), Filter: &filters[0]}
-	if _, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&prog))); e != 0 {
+	flags := uintptr(0)
+	if all {
+		flags = unix.SECCOMP_FILTER_FLAG_TSYNC
+	}
+	if _, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&prog))); e != 0 {
 		return e
 	}
 	return nil
