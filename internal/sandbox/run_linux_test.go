@@ -36,7 +36,7 @@ func TestAWorkspaceIsWrittenAsItsOwner(t *testing.T) {
 		p := newPlace(t, w)
 		os.WriteFile(p.workspace+"/there", []byte("before\n"), 0o600)
 		p.own(t, w)
-		succeeds(t, w, p.config(w, "sh", "-ec", "cat there; echo after >> there; echo new > new; mkdir d; mv new d/; rm -f gone; echo home > ~/elsewhere; echo x > /var/tmp/x; mkdir -p ~/.cache/deep"))
+		succeeds(t, w, p.config(w, "sh", "-ec", "cat there; echo after >> there; echo new > new; mkdir d; mv new d/; rm -f gone; echo home > ~/elsewhere; mktemp -p /var/tmp; mkdir -p ~/.cache/deep"))
 		for _, f := range []string{"there", "d/new"} {
 			if got, want := hostUser(t, filepath.Join(p.workspace, f)), hostUser(t, p.workspace); got != want {
 				t.Errorf("%s belongs to %d, its workspace to %d", f, got, want)
