@@ -41,6 +41,9 @@ type launch struct {
 	NNP    bool
 	Deny   string // a feature that the kernel shall not have; see mask
 	Hold   bool   // never say go
+	Before string // what a shell does first, in a mount namespace of its own
+
+	Sockets bool // the standard files are sockets
 }
 
 // A news is what a launcher tells on descriptor 3.
@@ -74,6 +77,10 @@ func launcher(text string) int {
 		return 97
 	}
 	l.Config.Stdin, l.Config.Stdout, l.Config.Stderr, l.Config.fault = os.Stdin, os.Stdout, os.Stderr, l.Fault
+	if l.Sockets {
+		done := socketFiles(&l.Config)
+		defer done()
+	}
 	s, err := Run(context.Background(), l.Config)
 	if err != nil {
 		tell(out, err)
@@ -116,6 +123,32 @@ func launcher(text string) int {
 	lines <- news{}
 	s.Close()
 	return e.Code
+}
+
+// socketFiles makes sockets of the standard files of c. The function that it returns
+// waits until what came out is written.
+func socketFiles(c *Config) func() {
+	pair := func() (*os.File, *os.File) {
+		ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			panic(err)
+		}
+		return os.NewFile(uintptr(ends[0]), "ours"), os.NewFile(uintptr(ends[1]), "theirs")
+	}
+	in, theirIn := pair()
+	out, theirOut := pair()
+	in.WriteString("given\n")
+	unix.Shutdown(int(in.Fd()), unix.SHUT_WR)
+	done := make(chan bool)
+	go func() {
+		io.Copy(os.Stdout, out)
+		close(done)
+	}()
+	c.Stdin, c.Stdout, c.Stderr = theirIn, theirOut, theirOut
+	return func() {
+		theirOut.Close()
+		<-done
+	}
 }
 
 func tell(out *json.Encoder, err error) {
@@ -283,6 +316,9 @@ func startLauncher(t *testing.T, w caller, l launch) (*exec.Cmd, <-chan news, *b
 		t.Fatal(err)
 	}
 	cmd := exec.Command("/proc/self/exe")
+	if l.Before != "" {
+		cmd = exec.Command("unshare", "-m", "sh", "-ec", l.Before+fmt.Sprintf("; exec /proc/%d/exe", os.Getpid()))
+	}
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "SUDO_") }), launcherVariable+"="+string(text))
 	cmd.ExtraFiles = []*os.File{wr}
 	cmd.Dir = "/"

@@ -25,6 +25,7 @@ type orders struct {
 	Live      []string
 	Home      string
 	Hide      []string
+	State     []string // all names of the state directory
 	Pieces    []piece
 
 	Sockets   []string // paths below the workspace, to be covered

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"syscall"
 
 	"outvet/internal/sandbox/loopback"
@@ -41,3 +42,11 @@ func (s *Sandbox) Signal(syscall.Signal) error { return errors.ErrUnsupported }
 func (s *Sandbox) Kill()                       {}
 func (s *Sandbox) Changes() ([]Change, error)  { return nil, errors.ErrUnsupported }
 func (s *Sandbox) Close() error                { return nil }
+
+// A Proposal is what a command of mode review has done to its workspace.
+type Proposal struct{ Edits []Edit }
+
+func (s *Sandbox) Proposal() (*Proposal, error) { return nil, errors.ErrUnsupported }
+func (r *Proposal) Open(Edit) (*os.File, error) { return nil, errors.ErrUnsupported }
+func (r *Proposal) Link(Edit) (string, error)   { return "", errors.ErrUnsupported }
+func (r *Proposal) Apply(func(Edit) bool) error { return errors.ErrUnsupported }

@@ -26,7 +26,7 @@ func (s *Sandbox) orders() (*orders, []tree, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("sandbox: look through the workspace: %w", err)
 	}
-	s.before = w.autorun
+	s.before, s.sockets = w.autorun, w.sockets
 	o.Pinned, o.Protected = w.pinned, w.named
 	if len(o.Protected) > protectedMax {
 		// the ones nearest to the top are those that are used
@@ -48,7 +48,7 @@ func (s *Sandbox) orders() (*orders, []tree, error) {
 			o.Sockets = append(o.Sockets, filepath.Join(live, p))
 		}
 	}
-	if o.Hide, err = hidden(c); err != nil {
+	if err := o.hide(c); err != nil {
 		return nil, nil, err
 	}
 	if err := o.names(); err != nil {
@@ -65,14 +65,15 @@ func (s *Sandbox) orders() (*orders, []tree, error) {
 	return o, trees, err
 }
 
-// hidden returns what the command never sees, under all names that it has.
-func hidden(c Config) ([]string, error) {
+// hide sets what the command never sees, under all names that it has.
+func (o *orders) hide(c Config) error {
 	mounts, err := mountTable()
 	if err != nil {
-		return nil, fmt.Errorf("sandbox: %w", err)
+		return fmt.Errorf("sandbox: %w", err)
 	}
-	var all []string
-	for _, p := range append([]string{c.State}, c.Hide...) {
+	o.State = mounts.names(c.State)
+	o.Hide = slices.Clone(o.State)
+	for _, p := range c.Hide {
 		real, err := filepath.EvalSymlinks(p)
 		if errors.Is(err, os.ErrNotExist) {
 			continue // there is nothing to hide
@@ -81,10 +82,11 @@ func hidden(c Config) ([]string, error) {
 			// we may not look, so the command, which is the same user or a lesser one, may not either
 			real = p
 		}
-		all = append(all, mounts.names(real)...)
+		o.Hide = append(o.Hide, mounts.names(real)...)
 	}
-	slices.Sort(all)
-	return slices.Compact(all), nil
+	slices.Sort(o.Hide)
+	o.Hide = slices.Compact(o.Hide)
+	return nil
 }
 
 // names sets what tells the names of hosts and users: our resolver, and no module

@@ -30,6 +30,7 @@ type Sandbox struct {
 	process *process
 	link    *link
 	before  map[string]stamp // what others run or obey, as it was
+	sockets []string         // of the workspace, as they were
 	changed *os.File         // what a review collected
 	copies  *copies
 

@@ -61,6 +61,7 @@ func (v *view) make() error {
 		do   func() error
 	}{
 		{"private mounts", func() error { return unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "") }},
+		{"pin state", v.pinState},
 		{"workspace", v.takeTrees},
 		{"scratch", v.scratch},
 		{"layers", v.layersOfAll},

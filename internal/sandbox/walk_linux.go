@@ -15,7 +15,7 @@ import (
 
 // A walked directory: what of it concerns the sandbox, as paths relative to it.
 type walked struct {
-	sockets []string
+	sockets []string         // and fifos: behind both somebody else may be
 	autorun map[string]stamp // what others run or obey, and each file of it
 	named   []string         // of those, what is named itself, and is no link
 	pinned  []string         // the folders that those stand in by their name, the outermost first
@@ -132,7 +132,7 @@ func (w *walker) folder(fd int, dir string, inside bool, depth int) error {
 			}
 			root := !inside && w.isAutorun(dir, name)
 			switch p := path.Join(dir, name); {
-			case kind == unix.DT_SOCK:
+			case kind == unix.DT_SOCK, kind == unix.DT_FIFO:
 				w.sockets = append(w.sockets, p)
 			case root || inside:
 				if root && kind != unix.DT_LNK {

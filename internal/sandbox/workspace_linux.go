@@ -67,6 +67,39 @@ func (v *view) coverSockets() error {
 	return nil
 }
 
+// pinState keeps the folders that hold the state directory from being renamed: where
+// the home is the real one, keys, record and kill switch would be moved away from
+// under outvet, though nobody could read them.
+func (v *view) pinState() error {
+	if v.root != "" {
+		return nil
+	}
+	for _, s := range v.orders.State {
+		for i := 1; i < len(s); i++ {
+			if s[i] != '/' {
+				continue
+			}
+			if err := v.pin(s[:i]); err != nil {
+				return onPath("pin state", s[:i], err)
+			}
+		}
+	}
+	return nil
+}
+
+// pin mounts a folder upon itself. One that we cannot reach nobody inside renames.
+func (v *view) pin(path string) error {
+	fd, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE|unix.AT_SYMLINK_NOFOLLOW)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.MoveMount(fd, "", unix.AT_FDCWD, path, unix.MOVE_MOUNT_F_EMPTY_PATH)
+}
+
 // protect mounts what others run or obey upon itself, read-only. The folders that
 // it stands in are mounted upon themselves first: else one could be renamed away,
 // and another one made in its place.
