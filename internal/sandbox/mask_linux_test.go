@@ -17,8 +17,6 @@ func mask(feature string) error {
 	switch feature {
 	case "":
 		return nil
-	default:
-		return fmt.Errorf("no feature %q", feature)
 	case "user namespaces", "user namespaces: too many":
 		e := unix.EPERM
 		if feature != "user namespaces" {
@@ -45,6 +43,8 @@ func mask(feature string) error {
 		p = deny(unix.SYS_MOUNT_SETATTR, unix.EINVAL)
 	case "landlock":
 		p = deny(unix.SYS_LANDLOCK_CREATE_RULESET, unix.ENOSYS)
+	default:
+		return fmt.Errorf("no feature %q", feature)
 	}
 	p = append([]bpf.Instruction{bpf.LoadAbsolute{Off: atNumber, Size: 4}}, append(p, allow)...)
 	return install(p, true)
