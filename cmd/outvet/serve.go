@@ -147,7 +147,7 @@ func (o *serving) run(c *cobra.Command) error {
 		return err
 	}
 	defer h.close()
-	if err := h.install(p, key, src.name); err != nil {
+	if err := h.install(p, src); err != nil {
 		return err
 	}
 	h.gate.Look() // before the first call
@@ -195,16 +195,16 @@ func (h *house) build(ctx context.Context, o *serving) error {
 }
 
 // install puts p in force with the inspectors it needs.
-func (h *house) install(p *policy.Policy, key []byte, name string) error {
-	set, err := inspectors(p, key)
+func (h *house) install(p *policy.Policy, src *source) error {
+	set, err := src.inspectors(p)
 	if err != nil {
 		return err
 	}
-	if err := h.gate.Install(p, set, name); err != nil {
+	if err := h.gate.Install(p, set, src.name); err != nil {
 		return err
 	}
 	h.upstream.Flush()
-	h.log.Info("policy in force", "source", name, "digest", p.Digest()[:12])
+	h.log.Info("policy in force", "source", src.name, "digest", p.Digest()[:12])
 	return nil
 }
 
