@@ -53,7 +53,7 @@ func refusal(f *fault, c Config) *Refusal {
 			cure = "use --fs open (grade sealed-nofs)"
 		}
 		return &Refusal{What: f.Path + " cannot be overlaid", Cause: f.Text, Cure: cure}
-	case f.Step == "place workspace" && denied:
+	case (f.Step == "workspace" || f.Step == "place workspace") && denied:
 		return &Refusal{What: fmt.Sprintf("the working directory %s cannot be reached by the command's user", c.Workspace), Cause: f.Text,
 			Cure: "run as the user it belongs to: --user NAME; or name another one: --workspace DIR"}
 	}

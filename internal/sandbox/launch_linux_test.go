@@ -44,6 +44,9 @@ type launch struct {
 	Before string // what a shell does first, in a mount namespace of its own
 
 	Sockets bool // the standard files are sockets
+
+	Look, Apply, Safe bool   // look at a review, apply it, but for what others run
+	Meanwhile         string // what a shell does before it is applied
 }
 
 // A news is what a launcher tells on descriptor 3.
@@ -57,6 +60,7 @@ type news struct {
 	Fault   string   `json:",omitempty"` // the step that failed
 	Refusal string   `json:",omitempty"` // as people read it
 	Changes []Change `json:",omitempty"`
+	Edits   []Edit   `json:",omitempty"`
 }
 
 func launcher(text string) int {
@@ -118,11 +122,33 @@ func launcher(text string) int {
 		tell(out, err)
 		return failed
 	}
+	edits, err := l.review(s)
+	if err != nil {
+		tell(out, err)
+		return failed
+	}
 	time.Sleep(20 * time.Millisecond) // calls that came are told
-	lines <- news{Done: true, Exit: e, Changes: changes}
+	lines <- news{Done: true, Exit: e, Changes: changes, Edits: edits}
 	lines <- news{}
 	s.Close()
 	return e.Code
+}
+
+// review looks at what the command did, and applies it.
+func (l launch) review(s *Sandbox) ([]Edit, error) {
+	if !l.Look && !l.Apply {
+		return nil, nil
+	}
+	p, err := s.Proposal()
+	if err != nil || !l.Apply {
+		return p.Edits, err
+	}
+	if l.Meanwhile != "" {
+		if err := sh("%s", l.Meanwhile); err != nil {
+			return nil, err
+		}
+	}
+	return p.Edits, p.Apply(func(e Edit) bool { return !l.Safe || !e.AutoRun })
 }
 
 // socketFiles makes sockets of the standard files of c. The function that it returns
@@ -239,7 +265,7 @@ type place struct {
 }
 
 // newPlace makes a workspace, a home and a state directory for w, on the disk.
-func newPlace(t *testing.T, w caller) place {
+func newPlace(t testing.TB, w caller) place {
 	t.Helper()
 	top, err := os.MkdirTemp("/var/tmp", "outvet-sandbox-")
 	if err != nil {
@@ -263,7 +289,7 @@ func newPlace(t *testing.T, w caller) place {
 }
 
 // own gives what is in the place to w, or to the user of its command.
-func (p place) own(t *testing.T, w caller) {
+func (p place) own(t testing.TB, w caller) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		return

@@ -106,6 +106,9 @@ func (s *Sandbox) prepare() error {
 	if err != nil {
 		return err
 	}
+	if err := s.send(orders, trees); err != nil && !errors.Is(err, unix.EPIPE) {
+		return err // else the reason waits to be read
+	}
 	isFault, err := s.link.isFault()
 	if err != nil {
 		return err
@@ -113,9 +116,6 @@ func (s *Sandbox) prepare() error {
 	if !isFault {
 		if s.Sockets, err = loopback.Receive(s.link.conn); err != nil {
 			return err
-		}
-		if err := s.send(orders, trees); err != nil && !errors.Is(err, unix.EPIPE) {
-			return err // else the reason waits to be read
 		}
 	}
 	m, files, err := s.link.receive()
@@ -177,11 +177,15 @@ func (s *Sandbox) User() (uid, gid int) { return s.user.uid, s.user.gid }
 
 // Go lets the command start. Its caller serves the sockets by then.
 func (s *Sandbox) Go() error {
-	if err := s.link.send(message{Word: wordGo}); err != nil {
-		return err
-	}
+	err := s.link.send(message{Word: wordGo})
 	go s.watch()
-	return nil
+	if err == nil {
+		return nil
+	}
+	if _, reason := s.Wait(); reason != nil {
+		err = reason
+	}
+	return err
 }
 
 // watch waits for the end.
@@ -225,7 +229,8 @@ func (s *Sandbox) Kill() {
 	}
 }
 
-// Close ends what is left and closes what the caller did not take.
+// Close ends what is left and closes what the caller did not take. It does not wait
+// for the kernel to take the mounts down where the command has ended by itself.
 func (s *Sandbox) Close() error {
 	s.end()
 	return nil
@@ -234,7 +239,7 @@ func (s *Sandbox) Close() error {
 func (s *Sandbox) end() {
 	s.once.Do(func() {
 		s.Kill()
-		if s.process != nil {
+		if s.process != nil && !s.over() {
 			s.process.wait()
 		}
 		if s.link != nil {
@@ -251,6 +256,16 @@ func (s *Sandbox) end() {
 		}
 		s.copies.close()
 	})
+}
+
+// over reports whether the end of the command was told.
+func (s *Sandbox) over() bool {
+	select {
+	case <-s.ended:
+		return s.err == nil
+	default:
+		return false
+	}
 }
 
 // A process is stage 1, seen from outside. The thread that started it belongs to

@@ -71,15 +71,21 @@ func (s *stage) run() error {
 	if err := s.step("process", s.process); err != nil {
 		return err
 	}
-	if err := s.step("network", s.network); err != nil {
-		return err
-	}
+	// the kernel makes us wait for the rules; meanwhile the view is built
+	network := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		network <- s.step("network", s.network)
+	}()
 	var trees map[string]*os.File
 	if err := s.step("orders", func() (err error) { trees, err = s.receiveOrders(); return err }); err != nil {
 		return err
 	}
 	v := &view{stage: s, orders: s.orders, trees: trees, changed: -1}
 	if err := v.make(); err != nil {
+		return err
+	}
+	if err := <-network; err != nil {
 		return err
 	}
 	fds := []int{-1}
