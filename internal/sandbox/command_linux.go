@@ -65,7 +65,7 @@ func (s *stage) giveUp() error {
 	if err := s.step("landlock", landlockScopes); err != nil {
 		return err
 	}
-	return s.step("seccomp", func() error { return install(filter(native), false) })
+	return s.step("seccomp", func() error { return install(filter(native, s.orders.Rooted), false) })
 }
 
 // command starts the command, forwards signals to it, reaps, and tells how it

@@ -33,6 +33,7 @@ type orders struct {
 	Pinned    []string // folders that may not be renamed
 
 	Terminal bool
+	Rooted   bool // what is written to the workspace is root's on the machine
 
 	held []byte
 }

@@ -62,6 +62,9 @@ func (s *Sandbox) orders() (*orders, []tree, error) {
 		}
 	}
 	trees, err := s.trees()
+	for _, t := range trees {
+		o.Rooted = o.Rooted || t.name != homeTree
+	}
 	return o, trees, err
 }
 

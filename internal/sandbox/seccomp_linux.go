@@ -1,6 +1,8 @@
 package sandbox
 
 import (
+	"maps"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/net/bpf"
@@ -17,6 +19,12 @@ type machine struct {
 	forbidden []uint32 // answered with EPERM
 
 	socket, socketpair, ioctl, prlimit64, setrlimit uint32
+
+	// What gives files rights, with the argument that holds their permissions.
+	modes map[uint32]uint32
+	// The same, but where the filter cannot see it.
+	openat2    uint32
+	attributes []uint32
 }
 
 // Where struct seccomp_data has what. Arguments are of 64 bits; of those that the
@@ -48,7 +56,11 @@ var allow = bpf.RetConstant{Val: unix.SECCOMP_RET_ALLOW}
 // filter returns the filter of system calls for m. The wall is the namespaces: the
 // list closes what they do not contain, and leaves clone, unshare and mount, which
 // nested sandboxes need.
-func filter(m machine) []bpf.Instruction {
+//
+// rooted says that files which the command makes are root's on the machine. Then it
+// may give none of them the rights of its owner: whoever starts such a file outside
+// would be root.
+func filter(m machine, rooted bool) []bpf.Instruction {
 	p := []bpf.Instruction{
 		bpf.LoadAbsolute{Off: atArch, Size: 4},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: m.arch, SkipTrue: 1},
@@ -89,7 +101,25 @@ func filter(m machine) []bpf.Instruction {
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 1},
 		refuse(0),
 	)...)
+	if rooted {
+		p = append(p, noRights(m)...)
+	}
 	return append(p, allow)
+}
+
+// noRights refuses what would make a file that gives who starts it the rights of its
+// user or group, or capabilities.
+func noRights(m machine) []bpf.Instruction {
+	p := answer(m.attributes, unix.ENOTSUP)
+	p = append(p, answer([]uint32{m.openat2}, unix.ENOSYS)...) // the permissions stand in memory
+	for _, nr := range slices.Sorted(maps.Keys(m.modes)) {
+		p = append(p, on(nr,
+			bpf.LoadAbsolute{Off: argument(m.modes[nr]), Size: 4},
+			bpf.JumpIf{Cond: bpf.JumpBitsNotSet, Val: unix.S_ISUID | unix.S_ISGID, SkipTrue: 1},
+			refuse(unix.EPERM),
+		)...)
+	}
+	return p
 }
 
 // answer answers each of the calls with e.

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"encoding/binary"
+	"os"
 	"testing"
 
 	"golang.org/x/net/bpf"
@@ -11,7 +12,12 @@ import (
 // judge runs the filter of m on a system call, and returns what the kernel would do.
 func judge(t *testing.T, m machine, arch, nr uint32, args ...uint64) uint32 {
 	t.Helper()
-	vm, err := bpf.NewVM(filter(m))
+	return judgeAs(t, m, false, arch, nr, args...)
+}
+
+func judgeAs(t *testing.T, m machine, rooted bool, arch, nr uint32, args ...uint64) uint32 {
+	t.Helper()
+	vm, err := bpf.NewVM(filter(m, rooted))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,6 +41,7 @@ func judge(t *testing.T, m machine, arch, nr uint32, args ...uint64) uint32 {
 var foreign = machine{
 	arch: unix.AUDIT_ARCH_AARCH64, absent: []uint32{425, 426}, forbidden: []uint32{217, 218, 219},
 	socket: 198, socketpair: 199, ioctl: 29, prlimit64: 261, setrlimit: 164,
+	modes: map[uint32]uint32{52: 1, 53: 2, 56: 3}, openat2: 437, attributes: []uint32{5, 6, 7},
 }
 
 const (
@@ -100,6 +107,72 @@ func TestTheFilterAnswersSystemCalls(t *testing.T) {
 	for _, nr := range []uint32{x32Bit, x32Bit | 41, 0xffffffff} {
 		if got := judge(t, wide, wide.arch, nr); got != answerOf(unix.ENOSYS) {
 			t.Errorf("call %#x is answered %#x", nr, got)
+		}
+	}
+}
+
+func TestFilesOfRootGetNoRights(t *testing.T) {
+	for _, m := range []machine{native, foreign} {
+		for nr, arg := range m.modes {
+			for mode, refused := range map[uint64]bool{0o755: false, 0o1777: false, 0o4755: true, 0o2755: true, 0o6000: true, 1<<40 | 0o644: false, 1<<40 | 0o4644: true} {
+				args := make([]uint64, 6)
+				args[arg] = mode
+				if got := judgeAs(t, m, true, m.arch, nr, args...); (got == answerOf(unix.EPERM)) != refused || !refused && got != answerAllow {
+					t.Errorf("call %d with permissions %o: %#x", nr, mode, got)
+				}
+				if got := judgeAs(t, m, false, m.arch, nr, args...); got != answerAllow {
+					t.Errorf("call %d with permissions %o, files not root's: %#x", nr, mode, got)
+				}
+			}
+		}
+		if got := judgeAs(t, m, true, m.arch, m.openat2); got != answerOf(unix.ENOSYS) {
+			t.Errorf("openat2: %#x", got)
+		}
+		for _, nr := range m.attributes {
+			if got := judgeAs(t, m, true, m.arch, nr); got != answerOf(unix.ENOTSUP) {
+				t.Errorf("call %d: %#x", nr, got)
+			}
+		}
+	}
+}
+
+// TestRootsWorkspaceGetsNoFileWithRights tries to leave behind a file that makes
+// root of whoever starts it.
+func TestRootsWorkspaceGetsNoFileWithRights(t *testing.T) {
+	w := callers[0]
+	p := newPlace(t, w)
+	l := run(t, w, p.config(w, "/usr/bin/python3", "-c", `
+import os, shutil, stat, subprocess
+def t(f):
+    try: f()
+    except Exception as e: print(type(e).__name__, e)
+shutil.copy('/bin/sh', 'sh')
+t(lambda: os.chmod('sh', 0o4755))
+t(lambda: os.chmod('sh', 0o2755))
+t(lambda: os.close(os.open('made', os.O_CREAT | os.O_WRONLY, 0o4755)))
+t(lambda: os.mknod('node', 0o4755))
+t(lambda: os.setxattr('sh', 'security.capability', bytes.fromhex('0100000302000000000000000000000000000000') + bytes(4)))
+subprocess.run(['unshare', '-Ur', 'sh', '-c', 'chmod 4755 sh; setcap cap_sys_admin+ep sh; chmod u+s sh; cp -p /usr/bin/su su; install -m 4755 /bin/sh inst'])
+subprocess.run(['unshare', '-Ur', '/usr/bin/python3', '-c', "import os; os.setxattr('sh', 'security.capability', bytes.fromhex('01000002ffffffff00000000ffffffff00000000'))"])
+`))
+	if l.code != 0 {
+		t.Fatalf("%s", l)
+	}
+	all, err := os.ReadDir(p.workspace)
+	if err != nil || len(all) == 0 {
+		t.Fatal(all, err)
+	}
+	for _, e := range all {
+		var st unix.Stat_t
+		f := p.workspace + "/" + e.Name()
+		if err := unix.Stat(f, &st); err != nil {
+			t.Fatal(err)
+		}
+		if st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
+			t.Errorf("%s has the mode %o and belongs to %d", e.Name(), st.Mode, st.Uid)
+		}
+		if n, err := unix.Getxattr(f, "security.capability", make([]byte, 64)); err == nil {
+			t.Errorf("%s has capabilities (%d bytes)", e.Name(), n)
 		}
 	}
 }

@@ -19,4 +19,10 @@ var native = machine{
 	ioctl:      unix.SYS_IOCTL,
 	prlimit64:  unix.SYS_PRLIMIT64,
 	setrlimit:  unix.SYS_SETRLIMIT,
+
+	modes: map[uint32]uint32{
+		unix.SYS_CHMOD: 1, unix.SYS_FCHMOD: 1, unix.SYS_FCHMODAT: 2, unix.SYS_FCHMODAT2: 2, unix.SYS_OPEN: 2, unix.SYS_CREAT: 1, unix.SYS_OPENAT: 3, unix.SYS_MKNOD: 1, unix.SYS_MKNODAT: 2,
+	},
+	openat2:    unix.SYS_OPENAT2,
+	attributes: []uint32{unix.SYS_SETXATTR, unix.SYS_LSETXATTR, unix.SYS_FSETXATTR, unix.SYS_SETXATTRAT},
 }
