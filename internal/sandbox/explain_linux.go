@@ -123,11 +123,10 @@ func checkWorkspace(c Config) error {
 				}
 			}
 		}
-		if c.Files == Review && p == c.Workspace {
-			continue
-		}
-		if kind := table.holding(p).kind; kind == "nfs" || kind == "nfs4" || kind == "cifs" || kind == "smb3" || kind == "fuse" || strings.HasPrefix(kind, "fuse.") {
-			return refuse(p, "on a file system of others ("+kind+")")
+		for _, m := range table {
+			if served(m.kind) && (m == table.holding(p) || within(m.at, p)) {
+				return refuse(p, "on a file system that others serve, or holds one ("+m.kind+" at "+m.at+")")
+			}
 		}
 	}
 	for _, p := range c.Live {

@@ -58,15 +58,19 @@ func (v *view) layersOfAll() error {
 	return nil
 }
 
-// layer makes the directory path of the machine one of the view.
+// layer makes the directory path of the machine one of the view. What somebody
+// serves is left out: names that the command looked for there would leave.
 func (v *view) layer(path string, depth int) error {
+	if m := v.mounts.holding(path); m.at == path && served(m.kind) {
+		return v.empty(path, 0o755)
+	}
 	st, err := os.Lstat(path)
 	if err != nil {
 		return v.empty(path, 0o755) // what we cannot see the command could not either
 	}
 	perm := st.Mode().Perm() | st.Mode()&fs.ModeSticky
 	strict := v.orders.Files == Strict
-	below := v.mountedBelow(path)
+	below := v.mounts.below(path)
 	if strict && !slices.Contains(strictShows, path) || slices.Contains(mountedOn, path) || below && path == "/tmp" ||
 		v.layers >= layersMax || depth >= depthMax {
 		return v.empty(path, perm|0o700)
@@ -83,12 +87,6 @@ func (v *view) layer(path string, depth int) error {
 		return nil
 	}
 	return err
-}
-
-// mountedBelow reports whether something is mounted below path, which an overlay
-// refuses in a namespace like ours.
-func (v *view) mountedBelow(path string) bool {
-	return slices.ContainsFunc(v.mounts, func(m string) bool { return strings.HasPrefix(m, path+"/") })
 }
 
 // overlay mounts the directory lower at path of the view, copied on write or
@@ -281,7 +279,7 @@ func (v *view) home() error {
 
 // again makes the directory path, which is part of a layer, one of its own.
 func (v *view) again(path string) error {
-	if strings.Count(path, "/") < 2 || v.mountedBelow(path) {
+	if strings.Count(path, "/") < 2 || v.mounts.below(path) {
 		return nil
 	}
 	st, err := os.Lstat(path)

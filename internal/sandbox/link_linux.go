@@ -140,6 +140,10 @@ func (l *link) send(m message, fds ...int) error {
 func (l *link) receive() (message, []*os.File, error) {
 	text, rights := make([]byte, longest), make([]byte, unix.CmsgSpace(4*most))
 	n, rn, flags, _, err := l.conn.ReadMsgUnix(text, rights)
+	if errors.Is(err, unix.ECONNRESET) {
+		// the other side ended and had not read all; what it said before is still there
+		n, rn, flags, _, err = l.conn.ReadMsgUnix(text, rights)
+	}
 	if err != nil {
 		return message{}, nil, fmt.Errorf("sandbox: control socket: %w", err)
 	}
@@ -190,7 +194,7 @@ func (l *link) isFault() (bool, error) {
 	err = raw.Read(func(fd uintptr) bool {
 		for {
 			n, _, inner = unix.Recvfrom(int(fd), first[:], unix.MSG_PEEK)
-			if inner != unix.EINTR {
+			if inner != unix.EINTR && inner != unix.ECONNRESET { // as in receive
 				return inner != unix.EAGAIN
 			}
 		}

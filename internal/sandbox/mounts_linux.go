@@ -27,6 +27,19 @@ func mountTable() (mounts, error) {
 	return parseMounts(text), nil
 }
 
+// served reports whether a file system is served by a program or another machine:
+// to look for a name in it is to tell that name to somebody. autofs asks for hosts
+// by names that are looked for.
+func served(kind string) bool {
+	switch kind {
+	case "nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "coda", "autofs", "fuse", "lustre", "gfs2", "orangefs", "pvfs2":
+		return true
+	case "fuse.snapfuse", "fuse.squashfuse", "fuse.fuse-overlayfs": // images on the disk
+		return false
+	}
+	return strings.HasPrefix(kind, "fuse.")
+}
+
 // parseMounts reads mountinfo; see proc_pid_mountinfo(5).
 func parseMounts(text []byte) (all mounts) {
 	for line := range bytes.Lines(text) {
@@ -40,13 +53,9 @@ func parseMounts(text []byte) (all mounts) {
 	return all
 }
 
-// points returns where something is mounted.
-func (m mounts) points() []string {
-	var all []string
-	for _, x := range m {
-		all = append(all, x.at)
-	}
-	return all
+// below reports whether something is mounted below path.
+func (m mounts) below(path string) bool {
+	return slices.ContainsFunc(m, func(x mount) bool { return x.at != path && within(x.at, path) })
 }
 
 // holding returns the mount that path is in.

@@ -82,10 +82,11 @@ func (s *stage) run() error {
 		return err
 	}
 	v := &view{stage: s, orders: s.orders, trees: trees, changed: -1}
-	if err := v.make(); err != nil {
-		return err
+	err := v.make()
+	if nerr := <-network; nerr != nil {
+		return nerr // says more about the machine
 	}
-	if err := <-network; err != nil {
+	if err != nil {
 		return err
 	}
 	fds := []int{-1}

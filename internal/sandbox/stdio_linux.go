@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -31,7 +32,10 @@ func standardFiles(c Config) ([3]*os.File, *copies, error) {
 			given[i] = null
 			continue
 		}
-		if !isSocket(f) {
+		switch kind := kindOfFile(f); {
+		case kind == unix.S_IFDIR:
+			return given, cp, fmt.Errorf("sandbox: standard file %d is a directory: it would lead out of the view", i)
+		case kind != unix.S_IFSOCK:
 			continue
 		}
 		r, w, err := os.Pipe()
@@ -57,9 +61,12 @@ func standardFiles(c Config) ([3]*os.File, *copies, error) {
 	return given, cp, nil
 }
 
-func isSocket(f *os.File) bool {
+func kindOfFile(f *os.File) uint32 {
 	var st unix.Stat_t
-	return unix.Fstat(int(f.Fd()), &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFSOCK
+	if unix.Fstat(int(f.Fd()), &st) != nil {
+		return 0
+	}
+	return st.Mode & unix.S_IFMT
 }
 
 // started closes what is the command's now.

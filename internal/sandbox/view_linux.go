@@ -35,11 +35,11 @@ type view struct {
 	orders *orders
 	trees  map[string]*os.File // mounts that the parent made
 
-	work   string   // where we work
-	root   string   // the new root; "" in mode open, where it is the old one
-	mounts []string // where something is mounted on the machine
-	layers int      // overlays and levels that were made
-	copied int64    // bytes
+	work   string // where we work
+	root   string // the new root; "" in mode open, where it is the old one
+	mounts mounts // of the machine
+	layers int    // overlays and levels that were made
+	copied int64  // bytes
 
 	ready   []placed // pieces
 	hidden  []placed
@@ -104,8 +104,8 @@ func (v *view) takeTrees() error {
 	if v.orders.Files == Open {
 		return nil
 	}
-	all, err := mountTable()
-	v.mounts = all.points()
+	var err error
+	v.mounts, err = mountTable()
 	return err
 }
 

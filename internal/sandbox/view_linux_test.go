@@ -253,3 +253,36 @@ func TestStandardFilesThatAreSocketsBecomePipes(t *testing.T) {
 		t.Errorf("%s", l)
 	}
 }
+
+func TestADirectoryIsNoStandardFile(t *testing.T) {
+	d, err := os.Open("/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	p := newPlace(t, callers[0])
+	c := p.config(callers[0], "true")
+	c.Stdin = d
+	if _, err := Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), "standard file 0 is a directory") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestWhatOthersServeIsLeftOut mounts a file system that a program serves: each name
+// that is looked for in it is told to that program, and it may tell others.
+func TestWhatOthersServeIsLeftOut(t *testing.T) {
+	w := callers[0]
+	p := newPlace(t, w)
+	os.MkdirAll(p.home+"/cloud", 0o755)
+	os.MkdirAll(p.workspace+"/cloud", 0o755)
+	// nobody answers: whoever looks into it waits for ever
+	served := "exec 9<>/dev/fuse; mount -t fuse.sshfs -o fd=9,rootmode=40000,user_id=0,group_id=0,allow_other x "
+	l := run(t, w, p.config(w, "sh", "-c", "ls -A ~/cloud; stat ~/cloud/secret-name; echo done"), func(l *launch) { l.Before = served + p.home + "/cloud" })
+	if l.out != "done\n" {
+		t.Errorf("%s", l)
+	}
+	l = run(t, w, p.config(w, "true"), func(l *launch) { l.Before = served + p.workspace + "/cloud" })
+	if !strings.Contains(l.exit.Refusal, "is on a file system that others serve, or holds one (fuse") {
+		t.Errorf("%s", l)
+	}
+}

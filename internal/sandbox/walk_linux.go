@@ -30,8 +30,10 @@ type stamp struct {
 	changed  unix.Timespec
 }
 
-// walkDepth is how deep a walk goes.
-const walkDepth = 64
+// walkDepth is how deep a walk goes. A socket cannot be that deep, as its path would
+// be too long. Folders that are deeper are watched as what others run: nobody looked
+// into them.
+const walkDepth = 128
 
 // walk looks through the directory root, following no link, for sockets and for
 // what autorun names. It reads folders and nothing else, so that it is quick.
@@ -145,11 +147,12 @@ func (w *walker) folder(fd int, dir string, inside bool, depth int) error {
 			}
 		}
 	}
-	if depth == walkDepth && len(subs) > 0 {
-		return nil
-	}
 	for _, s := range subs {
 		p := path.Join(dir, s.name)
+		if depth == walkDepth {
+			w.autorun[p] = stampOf(fd, s.name)
+			continue
+		}
 		child, err := unix.Openat(fd, s.name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 		if err != nil {
 			continue // gone, or closed to us and so to the command

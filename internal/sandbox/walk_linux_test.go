@@ -50,6 +50,18 @@ func TestAWalkFindsWhatConcernsTheSandbox(t *testing.T) {
 	}
 }
 
+func TestAFolderTooDeepToLookIntoIsWatched(t *testing.T) {
+	dir := t.TempDir()
+	deep := dir + strings.Repeat("/d", walkDepth+3)
+	if err := os.MkdirAll(deep, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w, err := walk(dir, AutoRun())
+	if _, ok := w.autorun[strings.Repeat("d/", walkDepth)+"d"]; err != nil || !ok || len(w.autorun) != 1 {
+		t.Errorf("%v %v", w.autorun, err)
+	}
+}
+
 func BenchmarkWalk(b *testing.B) {
 	dir := b.TempDir()
 	for i := range 1000 {

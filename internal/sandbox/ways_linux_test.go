@@ -147,6 +147,8 @@ func closedOf(w caller, name string) string {
 		return "/^answer /" // ours
 	case first == "protocol":
 		return "EPROTONOSUPPORT ESOCKTNOSUPPORT"
+	case strings.HasPrefix(name, "overlay above"):
+		return "/^rc=32 /"
 	case first == "take":
 		return "EADDRINUSE EACCES EADDRNOTAVAIL"
 	case strings.HasPrefix(name, "call io_uring"):

@@ -197,6 +197,8 @@ t("umount /run, nested", lambda: run("unshare", "-Urm", "umount", "/run"))
 t("umount hidden, nested", lambda: run("unshare", "-Urm", "umount", arg["state"]))
 t("bind above hidden, nested", lambda: run("unshare", "-Urm", "sh", "-c", f"mount --bind {os.path.dirname(arg['state'])} /mnt && cat /mnt/outvet/keys/ca.key"))
 t("rbind above hidden, nested", lambda: run("unshare", "-Urm", "sh", "-c", f"mount --rbind {os.path.dirname(arg['state'])} /mnt && cat /mnt/outvet/keys/ca.key"))
+for name, below in (("state", os.path.dirname(arg["state"])), ("home", arg["home"])):
+    t("overlay above hidden, nested " + name, lambda: run("unshare", "-Urm", "sh", "-c", f"mount -t overlay x -o lowerdir={below}:/etc /mnt && cd /mnt && find . -name ca.key | xargs cat"))
 t("mount in a nested namespace", lambda: run("unshare", "-Urm", "mount", "-t", "tmpfs", "x", "/mnt"))
 t("pivot to the old root", lambda: call("pivot_root", b".", b"."))
 t("su", lambda: run("su", "-c", "id", "nobody"))
