@@ -16,6 +16,7 @@ import (
 	"outvet/internal/gate"
 	"outvet/internal/listener/api"
 	"outvet/internal/listener/proxy"
+	"outvet/internal/listener/sealed"
 	"outvet/internal/metrics"
 	"outvet/internal/policy"
 	"outvet/internal/record"
@@ -37,6 +38,7 @@ type serving struct {
 	identify               bool
 	connections            int
 	upstreamProxy          string
+	attaching
 	logFlags
 	drain       time.Duration
 	metricsOpen bool
@@ -71,7 +73,11 @@ Where outvet itself must go out through a proxy, it takes the one that its own
 environment names, as curl does (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY; http,
 https, socks5 and socks5h), and says so when it starts. --upstream-proxy names
 another, or none. A user and password belong into the URL in the environment: a
-command line can be read by all.`,
+command line can be read by all.
+
+--attach seals a network namespace that somebody else made, such as that of a
+container without a network: whatever a program in it connects to, it reaches
+outvet, without being told of a proxy. See doc/operating.md.`,
 		Example: `  outvet serve --preset balanced
   outvet serve --policy outvet.yaml --listen 0.0.0.0:8088
   ALL_PROXY=socks5h://my-session@127.0.0.1:8088 curl --cacert ~/.local/state/outvet/ca.pem https://example.com/
@@ -89,6 +95,7 @@ command line can be read by all.`,
 	f.DurationVar(&o.drain, "drain", 10*time.Second, "how long calls under way may take after SIGTERM")
 	f.BoolVar(&o.metricsOpen, "metrics-open", false, "serve /metrics to whoever can reach the console address")
 	o.logFlags.add(c)
+	o.attaching.add(c)
 	f.StringArrayVar(&o.upstreamCA, "upstream-ca", nil, "`FILE` or directory with CA certificates to trust upstream, beside the system's; may be repeated")
 	f.StringArrayVar(&o.connectTo, "connect-to", nil, "`HOST:PORT:ADDR:PORT`: connect to ADDR:PORT for HOST:PORT, as curl does; may be repeated")
 	f.StringVar(&o.upstreamProxy, "upstream-proxy", "env", "`URL` of the proxy that leads out, none, or env for what the environment says")
@@ -110,6 +117,7 @@ type house struct {
 	manager   manager
 	metrics   *metrics.Metrics
 	authority *ca.Authority
+	sandboxes []*sealed.Sandbox
 	console   string // file with the address of the API
 }
 
@@ -236,7 +244,13 @@ func (h *house) serve(ctx context.Context, o *serving, src *source, c *cobra.Com
 		return err
 	}
 	defer os.Remove(h.console)
-	failed := make(chan error, len(ins)+len(consoles))
+	if err := h.attach(&o.attaching); err != nil {
+		return err
+	}
+	failed := make(chan error, len(ins)+len(consoles)+len(h.sandboxes))
+	for _, s := range h.sandboxes {
+		go func() { failed <- s.Serve() }()
+	}
 	for _, l := range ins {
 		go func() { failed <- h.proxy.Serve(l) }()
 	}

@@ -25,7 +25,8 @@ func (e *Refused) Error() string {
 // Check returns a *Refused if a call under g may not reach a. Refuse wins over
 // Admit; what neither holds is refused if it is special. An address that
 // carries an IPv4 address (NAT64, 6to4, Teredo, ISATAP, …) is held by Refuse, and
-// special, if either is; Admit must hold the address itself. g may be nil.
+// special, if either is; Admit must hold the address itself. What stands for names
+// in sealed sandboxes is never admitted. g may be nil.
 func Check(a netip.Addr, g *call.Guard) error {
 	if r := refused(a, g, false); r != nil {
 		return r
@@ -49,7 +50,10 @@ func refused(a netip.Addr, g *call.Guard, special bool) *Refused {
 		}
 		special = special || holds(g.Admit, a)
 	}
-	if special {
+	switch {
+	case special && standsForName(a):
+		return &Refused{Addr: a, Rule: call.RuleAddress, Why: "it stands for a name inside a sandbox, and is nowhere else"}
+	case special:
 		return nil
 	}
 	if w := why(a); w != "" {

@@ -193,3 +193,23 @@ func BenchmarkCheck(b *testing.B) {
 		})
 	}
 }
+
+func TestWhatStandsForANameIsNeverDialled(t *testing.T) {
+	everywhere := &call.Guard{Admit: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0"), netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("2001:2::/48")}}
+	for _, a := range []string{"198.18.0.0", "198.18.0.1", "198.19.255.254", "198.19.255.255", "::ffff:198.18.0.1", "2001:2::", "2001:2::c612:1", "2001:2:0:ffff:ffff:ffff:ffff:ffff"} {
+		if err := Check(netip.MustParseAddr(a), everywhere); err == nil {
+			t.Errorf("%s may be dialled", a)
+		}
+	}
+	for _, a := range []string{"198.17.255.255", "198.20.0.0", "2001:2:1::", "2001:1:ffff:ffff::"} {
+		if err := Check(netip.MustParseAddr(a), everywhere); err != nil {
+			t.Error(err)
+		}
+	}
+	f := New(Options{ConnectTo: []ConnectTo{{Host: "a.example", Port: 80, Addr: "198.18.0.1", To: 80}}})
+	defer f.Close()
+	if c, _, err := f.Dial(t.Context(), "a.example", 80, everywhere); err == nil {
+		c.Close()
+		t.Error("dialled by the command line")
+	}
+}

@@ -96,6 +96,18 @@ func behind(a netip.Addr, gateway string) string {
 	return ""
 }
 
+// standsForName reports whether a is of the blocks from which sealed sandboxes are
+// told addresses for names, and which have no others: 198.18.0.0/15 and
+// 2001:2::/48. Whoever got hold of one outside of its sandbox means nobody, and no
+// rule can mean it.
+func standsForName(a netip.Addr) bool {
+	b := a.As16()
+	if a.Is4() {
+		return b[12] == 198 && b[13]&^1 == 18
+	}
+	return [6]byte(b[:6]) == [6]byte{0x20, 0x01, 0, 2}
+}
+
 // ordinary reports whether p holds addresses that are not special.
 func ordinary(p netip.Prefix) bool {
 	p = unmapped(p).Masked()

@@ -45,7 +45,6 @@ func (t *tunnel) pass() bool {
 		t.alert(alertAccessDenied) // what could tell more has to be trusted first
 	case t.s.loops(&c.Dest):
 		s.out.Error = loopError
-		t.refuse()
 	default:
 		go func() { // a connection may last: the stack that judging it took must not
 			s.run()
@@ -61,8 +60,11 @@ func (t *tunnel) pass() bool {
 func (s *splice) end() {
 	t := s.t
 	t.s.closed(s.p.Close(s.out))
-	if t.alerted {
+	switch {
+	case t.alerted:
 		part(t.Conn)
+	case s.out.Error != "":
+		t.refuse()
 	}
 	t.Close()
 }
@@ -127,22 +129,19 @@ func (s *splice) run() {
 		if refused, ok := errors.AsType[*forward.Refused](err); ok {
 			s.p.Prohibited(refused)
 			t.alert(alertAccessDenied)
-		} else {
-			t.refuse()
 		}
 		return
 	}
 	defer up.Close()
 	s.out.Address, s.out.Via = reached(up, addr, t.port), forward.Via(up)
 	if t.s.homeward(up) {
-		t.refuse()
 		s.out.Error = loopError
 		return
 	}
 	client := t.Conn
 	defer context.AfterFunc(s.p.Context(), func() { // the call may not go on
-		up.Close()
 		t.refuse()
+		up.Close()
 		client.Close()
 	})()
 	done := make(chan error, 1)

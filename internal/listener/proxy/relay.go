@@ -29,12 +29,13 @@ func (t *tunnel) relay(silent bool) kind {
 	r := &relay{t: t, p: p, m: m, silent: silent, next: kindRaw}
 	switch {
 	case p.Verdict != call.Allow: // what could tell it is not known: only the record does
-		t.refuse()
 	case t.s.loops(&c.Dest):
 		r.out.Error = loopError
-		t.refuse()
 	default:
 		r.run()
+	}
+	if r.next == kindRaw && (p.Verdict != call.Allow || r.out.Error != "") {
+		t.refuse()
 	}
 	t.s.closed(p.Close(r.out))
 	return r.next
@@ -64,7 +65,6 @@ const (
 func (r *relay) run() {
 	up, addr, err := r.t.s.Upstream.Dial(r.t.ctx, r.t.host, r.t.port, r.p.Guard)
 	if err != nil {
-		r.t.refuse()
 		r.out.Error = forward.Classify(err).Error()
 		if refused, ok := errors.AsType[*forward.Refused](err); ok {
 			r.p.Prohibited(refused)
@@ -75,13 +75,12 @@ func (r *relay) run() {
 	r.up = up
 	r.out.Address, r.out.Via = reached(up, addr, r.t.port), forward.Via(up)
 	if r.t.s.homeward(up) {
-		r.t.refuse()
 		r.out.Error = loopError
 		return
 	}
 	defer context.AfterFunc(r.p.Context(), func() { // the call may not go on
-		up.Close()
 		r.t.refuse()
+		up.Close()
 		r.t.Conn.Close()
 	})()
 	done := make(chan error, 1)
@@ -99,12 +98,10 @@ func (r *relay) run() {
 	case r.next != kindRaw:
 		r.out.Error = spokeLate
 	case errors.As(upErr, &stopped):
-		r.t.refuse()
 		r.out.Error = stopped.Error()
 	case r.p.Stopped() != nil:
 		r.out.Error = r.p.Stopped().Error()
 	case upErr != nil && err != nil:
-		r.t.refuse()
 		r.out.Error = "the connection broke off"
 	}
 }

@@ -24,7 +24,8 @@ const (
 	idleTime   = 5 * time.Minute
 	helloTime  = 30 * time.Second // of a TLS handshake
 	peekTime   = 250 * time.Millisecond
-	breakTime  = 5 * time.Second // for calls to end once their connections are closed
+	greetTime  = 20 * time.Millisecond // where servers speak first
+	breakTime  = 5 * time.Second       // for calls to end once their connections are closed
 	bufferSize = 32 << 10
 )
 

@@ -58,6 +58,16 @@ func (t *tunnel) sniff(deadline time.Time, enough func() bool) kind {
 	return k
 }
 
+// greets reports whether the client of a service that is usually at port says
+// nothing before the server does: one that is silent there is not slow.
+func greets(port uint16) bool {
+	switch port {
+	case 21, 23, 25, 110, 119, 143, 587, 2525, 3306, 5900: // FTP, Telnet, SMTP, POP3, NNTP, IMAP, submission (twice), MySQL, VNC
+		return true
+	}
+	return false
+}
+
 // classify says what begins with b.
 func classify(b []byte) kind {
 	if len(b) == 0 {
@@ -72,7 +82,7 @@ func classify(b []byte) kind {
 	if hello.SSL2(b) {
 		return kindSSL2
 	}
-	if bytes.HasPrefix(b, []byte("SSH-")) {
+	if bytes.HasPrefix(b, []byte("SSH-")) || speaksGit(b) {
 		return kindRaw
 	}
 	if b[0] == '\r' || b[0] == '\n' {
@@ -90,6 +100,16 @@ func classify(b []byte) kind {
 		return kindRaw
 	}
 	return kindMore
+}
+
+// speaksGit reports whether b begins as clients of git:// do: the length of the
+// line in four digits, and what is to be run. HTTP could begin so, but means
+// nothing by it.
+func speaksGit(b []byte) bool {
+	if len(b) < 4 || bytes.ContainsFunc(b[:4], func(r rune) bool { return !strings.ContainsRune("0123456789abcdef", r) }) {
+		return false
+	}
+	return bytes.HasPrefix(b[4:], []byte("git-upload-")) || bytes.HasPrefix(b[4:], []byte("git-receive-"))
 }
 
 // tokenByte reports whether c may stand in a method (RFC 9110, 5.6.2).

@@ -118,8 +118,12 @@ func (t *tunnel) serve() {
 		return
 	}
 	never := func() bool { return false }
-	k := t.sniff(time.Now().Add(t.s.Peek), never)
-	if k == kindSilent && t.s.Gate.Foresee(*t.call("tcp", "connect")) != call.Allow {
+	peek := t.s.Peek
+	if greets(t.port) {
+		peek = min(peek, greetTime)
+	}
+	k := t.sniff(time.Now().Add(peek), never)
+	if k == kindSilent && !greets(t.port) && t.s.Gate.Foresee(*t.call("tcp", "connect")) != call.Allow {
 		k = t.sniff(time.Now().Add(helloTime), never) // it is slow, or means what is not allowed
 	}
 	if k == kindSilent && t.s.isDeaf() {

@@ -96,6 +96,7 @@ func newRig(t testing.TB, h http.HandlerFunc, raw func(net.Conn), g *gate.Gate, 
 	for _, port := range []uint16{21, 22, 25, 587, 5432, 6379, 9418, 4444} {
 		up.ConnectTo = append(up.ConnectTo, connectTo("raw.example", port, r.raw.Addr()))
 	}
+	up.ConnectTo = append(up.ConnectTo, connectTo("93.184.216.34", 4444, r.raw.Addr()))
 	f := forward.New(up)
 	t.Cleanup(f.Close)
 	r.server = &proxy.Server{Gate: r.gate, Upstream: f, Authority: a}

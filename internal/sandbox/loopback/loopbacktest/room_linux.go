@@ -71,6 +71,21 @@ func (r *Room) Do(f func()) {
 	<-done
 }
 
+// Beside runs f in the room, on a thread of its own, beside what else runs there.
+func (r *Room) Beside(f func()) error {
+	ns, err := os.Open(r.Path)
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	spend(func() {
+		if err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err == nil {
+			f()
+		}
+	})
+	return err
+}
+
 // Start starts a program in the room.
 func (r *Room) Start(cmd *exec.Cmd) (err error) {
 	r.Do(func() { err = cmd.Start() })
