@@ -128,13 +128,15 @@ func TestApplyingLeavesTheWorkspaceByNoLink(t *testing.T) {
 	os.Chmod(outside+"/victim", 0o666)
 	os.Mkdir(p.workspace+"/dir", 0o755)
 	os.WriteFile(p.workspace+"/dir/victim", []byte("x"), 0o644)
+	os.Mkdir(p.workspace+"/real", 0o755)
+	os.WriteFile(p.workspace+"/real/victim", []byte("x"), 0o644)
 	p.own(t, w)
-	c := p.config(w, "sh", "-c", "rm -r dir; ln -s "+outside+" dir; ln -s "+outside+"/victim file; ln -s ../../outside rel; mkdir later; echo evil > later/victim; mkfifo pipe")
+	c := p.config(w, "sh", "-c", "rm -r dir; ln -s "+outside+" dir; ln -s "+outside+"/victim file; ln -s ../../outside rel; mkdir later; echo evil > later/victim; echo evil > real/victim; mkfifo pipe")
 	c.Files = Review
-	// the folder becomes a link on the machine between the command and the review's end
+	// folders become links on the machine before all is applied
 	l := run(t, w, c, func(l *launch) {
 		l.Apply = true
-		l.Meanwhile = "ln -s " + outside + " " + p.workspace + "/later"
+		l.Meanwhile = fmt.Sprintf("ln -s %[1]s %[2]s/later; rm -r %[2]s/real; ln -s %[1]s %[2]s/real", outside, p.workspace)
 	})
 	if b, _ := os.ReadFile(outside + "/victim"); string(b) != "was\n" {
 		t.Errorf("a file outside was written: %q; %s", b, l)
