@@ -1,0 +1,186 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+
+	"outvet/internal/sandbox/loopback"
+)
+
+// stageName is the name under which the program is started as stage 1.
+const stageName = "outvet stage 1"
+
+// controlFile is the descriptor of the control socket in stage 1.
+const controlFile = 3
+
+// failed is the status of a stage that could not do its work.
+const failed = 125
+
+// Hook turns the process into stage 1 if Run started it as that, and then does not
+// return. Programs that call Run call it first in main.
+func Hook() {
+	if len(os.Args) == 2 && os.Args[0] == stageName {
+		os.Exit(stage1(os.Args[1]))
+	}
+}
+
+// A stage is what stage 1 knows.
+type stage struct {
+	link   *link
+	orders *orders
+	fault  string // the step that a test lets fail
+}
+
+// stage1 does what the package documentation says, and returns the status of the
+// process. What went wrong is told over the control socket; if that is gone there
+// is nobody to tell.
+func stage1(fault string) int {
+	runtime.LockOSThread() // capabilities, and what else is set below, belong to threads
+	l, err := inheritLink(controlFile)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "outvet: this name is for outvet itself:", err)
+		return failed
+	}
+	s := &stage{link: l, fault: fault}
+	if err := s.run(); err != nil {
+		_ = l.send(message{Word: wordFault, Fault: asFault(err)})
+		return failed
+	}
+	return 0
+}
+
+// step does f and says where it went wrong.
+func (s *stage) step(name string, f func() error) error {
+	err := error(unix.EIO)
+	if s.fault != name {
+		err = f()
+	}
+	if err != nil {
+		return at(name, err)
+	}
+	return nil
+}
+
+// run does all of it, until the command has ended.
+func (s *stage) run() error {
+	if err := s.step("process", s.process); err != nil {
+		return err
+	}
+	// the kernel makes us wait for the rules; meanwhile the view is built
+	network := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		network <- s.step("network", s.network)
+	}()
+	var trees map[string]*os.File
+	if err := s.step("orders", func() (err error) { trees, err = s.receiveOrders(); return err }); err != nil {
+		return err
+	}
+	v := &view{stage: s, orders: s.orders, trees: trees, changed: -1}
+	err := v.make()
+	if nerr := <-network; nerr != nil {
+		return nerr // says more about the machine
+	}
+	if err != nil {
+		return err
+	}
+	fds := []int{-1}
+	if err := s.step("agent socket", func() (err error) { fds[0], err = agentSocket(); return err }); err != nil {
+		return err
+	}
+	if v.changed >= 0 {
+		fds = append(fds, v.changed)
+	}
+	r, err := s.runner()
+	if err != nil {
+		return err
+	}
+	if err := s.step("ready", func() error { return s.link.send(message{Word: wordReady}, fds...) }); err != nil {
+		return err
+	}
+	for _, fd := range fds {
+		unix.Close(fd)
+	}
+	if err := s.step("go", s.awaitGo); err != nil {
+		return err
+	}
+	return s.command(r)
+}
+
+// process sets what holds for the process.
+func (s *stage) process() error {
+	// the command has the same user ID: without this it could look into us
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return err
+	}
+	// again, since the kernel forgets it where user IDs change
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+		return err
+	}
+	// 1 is the only limit at which the kernel starts no handler of core files
+	limit := unix.Rlimit{Cur: 1, Max: 1}
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &limit); err != nil {
+		return err
+	}
+	return unix.CloseRange(controlFile, ^uint(0), unix.CLOSE_RANGE_CLOEXEC)
+}
+
+func (s *stage) network() error {
+	sockets, err := loopback.Open()
+	if err != nil {
+		return err
+	}
+	return errors.Join(sockets.Send(s.link.conn), sockets.Close())
+}
+
+// receiveOrders returns the trees that come with the orders, by their names.
+func (s *stage) receiveOrders() (map[string]*os.File, error) {
+	m, files, err := s.link.receive()
+	if err != nil {
+		return nil, err
+	}
+	if m.Word != wordOrders || len(files) != 1+len(m.Trees) {
+		return nil, fmt.Errorf("unexpected word %q with %d descriptors", m.Word, len(files))
+	}
+	trees := map[string]*os.File{}
+	for i, name := range m.Trees {
+		trees[name] = files[i+1]
+	}
+	defer files[0].Close()
+	s.orders, err = readOrders(files[0])
+	return trees, err
+}
+
+// awaitGo waits for the word. When the parent is gone there is none.
+func (s *stage) awaitGo() error {
+	m, files, err := s.link.receive()
+	closeAll(files)
+	if err != nil {
+		return err
+	}
+	if m.Word != wordGo {
+		return fmt.Errorf("unexpected word %q", m.Word)
+	}
+	return nil
+}
+
+// agentSocket makes the socket by which the command may ask outvet itself.
+func agentSocket() (int, error) {
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: AgentSocket, Net: "unix"})
+	if err != nil {
+		return -1, err
+	}
+	defer l.Close()
+	l.SetUnlinkOnClose(false)
+	f, err := l.File()
+	if err != nil {
+		return -1, err
+	}
+	defer f.Close()
+	return unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+}
