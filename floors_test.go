@@ -15,8 +15,8 @@ import (
 // lower floors only.
 var floors = [][]string{
 	{"call", "internal/xconnect"},
-	{"internal/payload/layer", "internal/payload/inflate", "internal/payload/wsframe", "internal/http1", "internal/match", "internal/filter", "internal/hostname", "internal/hello", "internal/kill", "internal/sandbox/loopback"},
-	{"internal/payload", "internal/session", "internal/policy", "internal/record", "internal/forward", "internal/ca", "internal/answer", "internal/metrics",
+	{"internal/payload/layer", "internal/payload/inflate", "internal/payload/wsframe", "internal/http1", "internal/match", "internal/filter", "internal/hostname", "internal/hello", "internal/kill", "internal/agent", "internal/sandbox/loopback"},
+	{"internal/payload", "internal/session", "internal/policy", "internal/record", "internal/forward", "internal/ca", "internal/answer", "internal/metrics", "internal/process", "internal/summary",
 		"internal/sandbox/env", "internal/sandbox/trust", "internal/sandbox/terminal"}, // what a sandbox is given: nothing here makes one
 	{"internal/inspect", "internal/doctor"},
 	{"internal/inspect/*"},
@@ -48,6 +48,7 @@ var listenersMay = map[string]bool{
 	"internal/xconnect":         true, // lets HTTP/2 take WebSockets
 	"internal/hostname":         true, // the one spelling of a host
 	"internal/hello":            true, // what a TLS client says first
+	"internal/agent":            true, // who a request says it is from
 	"internal/kill":             true, // the words of the kill switch
 	"internal/sandbox/loopback": true, // the sockets of a sealed namespace
 	"internal/answer":           true, // renders a decision in the client's dialect; every HTTP listener needs the same

@@ -19,6 +19,7 @@ import (
 	"outvet/internal/listener/sealed"
 	"outvet/internal/metrics"
 	"outvet/internal/policy"
+	"outvet/internal/process"
 	"outvet/internal/record"
 	"outvet/internal/sandbox/trust"
 	"outvet/internal/session"
@@ -43,6 +44,7 @@ type serving struct {
 	logFlags
 	drain       time.Duration
 	metricsOpen bool
+	processes   bool
 }
 
 func serveCommand() *cobra.Command {
@@ -95,6 +97,7 @@ outvet, without being told of a proxy. See doc/operating.md.`,
 	f.IntVar(&o.connections, "max-connections", 16384, "connections of clients at a time; `N` beyond it wait to be accepted")
 	f.DurationVar(&o.drain, "drain", 10*time.Second, "how long calls under way may take after SIGTERM")
 	f.BoolVar(&o.metricsOpen, "metrics-open", false, "serve /metrics to whoever can reach the console address")
+	f.BoolVar(&o.processes, "processes", false, "record which program made each connection from this machine, as curl < bash < claude (Linux)")
 	o.logFlags.add(c)
 	o.attaching.add(c)
 	f.StringArrayVar(&o.upstreamCA, "upstream-ca", nil, "`FILE` or directory with CA certificates to trust upstream, beside the system's; may be repeated")
@@ -117,6 +120,7 @@ type house struct {
 	signals   *signals
 	manager   manager
 	metrics   *metrics.Metrics
+	who       *process.Finder // nil where nobody asks
 	authority *ca.Authority
 	seat      *seat
 	sandboxes []*sealed.Sandbox
@@ -201,6 +205,10 @@ func (h *house) build(ctx context.Context, o *serving) error {
 	h.gate = &gate.Gate{Sessions: h.sessions, Log: h.record, Memory: gate.NewMemory(bodies), Logger: h.log}
 	h.upstream = forward.New(up)
 	h.proxy = &proxy.Server{Gate: h.gate, Upstream: h.upstream, Authority: h.authority, Logger: h.log, Identify: o.identify, MaxConns: o.connections, Cure: trust.Cure}
+	if o.processes {
+		h.who = process.Here()
+		h.proxy.Witness = h.who.Witness
+	}
 	h.operate()
 	return nil
 }
@@ -294,7 +302,7 @@ func (h *house) drain(most time.Duration) error {
 
 func (h *house) close() {
 	h.upstream.Close()
-	if err := errors.Join(h.gate.Settle(), h.record.Close(), h.sessions.Close()); err != nil {
+	if err := errors.Join(h.gate.Settle(), h.record.Close(), h.sessions.Close(), h.who.Close()); err != nil {
 		h.log.Error("close", "err", err)
 	}
 }

@@ -92,6 +92,7 @@ func (s *Server) follow(t *tunnel, a *arrival) {
 func (s *Server) serveFront(nc net.Conn, a *arrival, e *Entry) *tunnel {
 	c := s.newConn(context.Background(), nc, nil)
 	c.arrival, c.entry = a, e
+	c.witness = s.witness(nc)
 	c.serve()
 	return c.tunnel
 }

@@ -43,7 +43,7 @@ func (s *Server) enterBy(nc net.Conn, a *arrival, e *Entry) *tunnel {
 	}
 	t := s.tunnel(nc, nil, e.Host, e.Port, e.Caller)
 	if t != nil {
-		t.arrival, t.entry, t.fault = a, e, e.Fault
+		t.arrival, t.entry, t.fault, t.witness = a, e, e.Fault, s.witness(nc)
 	}
 	return t
 }
@@ -51,7 +51,7 @@ func (s *Server) enterBy(nc net.Conn, a *arrival, e *Entry) *tunnel {
 // caller says who sent r.
 func (e *Entry) caller(r *http.Request) call.Caller {
 	who := e.callerAt(r.RemoteAddr, session(r.Header.Get("Proxy-Authorization")))
-	who.Agent = agent(r.Header)
+	claims(&who, r.Header)
 	return who
 }
 

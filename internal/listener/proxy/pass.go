@@ -21,7 +21,7 @@ import (
 func (t *tunnel) pass() bool {
 	c, m := gate.TLS(t.host, t.port)
 	t.entry.from(c)
-	c.Caller, c.Grade = t.caller, call.Unread
+	c.Caller, c.Witness, c.Grade = t.caller, t.witness, call.Unread
 	if !t.s.Gate.Unread(*c) {
 		return false
 	}

@@ -97,9 +97,8 @@ func (x *exchange) describe() *answer.Problem {
 	r, u := x.r, x.r.URL
 	who := x.entry().caller(r)
 	if x.t != nil {
-		if who = x.t.caller; who.Agent.Mark == call.Claimed {
-			who.Agent = agent(r.Header)
-		}
+		who = x.t.caller
+		claims(&who, r.Header)
 		u.Scheme, u.Host = "http", r.Host
 		if x.t.secure {
 			u.Scheme = "https"
@@ -135,7 +134,7 @@ func (x *exchange) describe() *answer.Problem {
 	if res, ok := x.w.(*response); ok {
 		x.m.Names = res.q.Names
 	}
-	x.c.Caller = who
+	x.c.Caller, x.c.Witness = who, x.witness()
 	x.entry().from(x.c)
 	return nil
 }

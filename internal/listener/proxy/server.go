@@ -57,6 +57,9 @@ type Server struct {
 	// Cure says what makes a program of that name trust our authority; nil if
 	// nobody knows.
 	Cure func(program string) string
+	// Witness returns who knows what made a connection to the proxy, nil for
+	// nobody. It begins to find out and does not wait.
+	Witness func(net.Conn) call.Witness
 
 	start   sync.Once
 	inside  *http.Server  // HTTP/2 within tunnels

@@ -40,8 +40,9 @@ type tunnel struct {
 	h2      bool         // it carries HTTP/2
 	asked   atomic.Bool  // something came on it that should be a request, or HTTP/2
 	arrival *arrival
-	entry   *Entry // by which it came; nil for the proxy's own port
-	fault   string // why nothing in it became a call; written before Close
+	witness call.Witness // of the connection that it came by; may be nil
+	entry   *Entry       // by which it came; nil for the proxy's own port
+	fault   string       // why nothing in it became a call; written before Close
 	once    sync.Once
 }
 
@@ -75,7 +76,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	if t == nil {
 		return
 	}
-	t.arrival, t.entry = c.arrival, c.entry
+	t.arrival, t.entry, t.witness = c.arrival, c.entry, c.witness
 	c.tunnel = t // which is served when this request is over
 	if _, err := nc.Write([]byte("HTTP/1.1 200 Connection established\r\n\r\n")); err != nil {
 		t.fault = "the client went away"
@@ -86,7 +87,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 func (s *Server) contradict(w http.ResponseWriter, r *http.Request, host string, port uint16) {
 	res := w.(*response)
 	const why = "the field Host of the CONNECT names another host"
-	t := &tunnel{host: host, port: port, caller: res.c.entry.caller(r), entry: res.c.entry}
+	t := &tunnel{host: host, port: port, caller: res.c.entry.caller(r), entry: res.c.entry, witness: res.c.witness}
 	p := s.Gate.Open(r.Context(), t.call("connect", "CONNECT"), nil)
 	res.closing = true
 	s.say(w, r, answer.Fault(r, nil, *misdirected(why), nil), false).close()
