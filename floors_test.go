@@ -15,7 +15,7 @@ import (
 // lower floors only.
 var floors = [][]string{
 	{"call", "internal/xconnect"},
-	{"internal/payload/layer", "internal/payload/inflate", "internal/payload/wsframe", "internal/http1", "internal/match", "internal/filter", "internal/hostname", "internal/hello", "internal/kill", "internal/agent", "internal/sandbox/loopback"},
+	{"internal/payload/layer", "internal/payload/inflate", "internal/payload/wsframe", "internal/http1", "internal/match", "internal/filter", "internal/hostname", "internal/hello", "internal/kill", "internal/agent", "internal/synthetic", "internal/sandbox/loopback"},
 	{"internal/payload", "internal/session", "internal/policy", "internal/record", "internal/forward", "internal/ca", "internal/answer", "internal/metrics", "internal/process", "internal/summary",
 		"internal/sandbox/env", "internal/sandbox/trust", "internal/sandbox/terminal"}, // what a sandbox is given: nothing here makes one
 	{"internal/inspect", "internal/doctor"},
@@ -48,6 +48,7 @@ var listenersMay = map[string]bool{
 	"internal/xconnect":         true, // lets HTTP/2 take WebSockets
 	"internal/hostname":         true, // the one spelling of a host
 	"internal/hello":            true, // what a TLS client says first
+	"internal/synthetic":        true, // which address stands for which name
 	"internal/agent":            true, // who a request says it is from
 	"internal/kill":             true, // the words of the kill switch
 	"internal/sandbox/loopback": true, // the sockets of a sealed namespace
