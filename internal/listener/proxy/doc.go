@@ -37,10 +37,11 @@
 //
 // A client that ends its sending side when its request is complete gets its
 // answer, in the clear and in TLS (close_notify). One that is gone ends its call: in
-// TLS that shows at once, since the connection ends, too. In the clear the end of
-// sending is all that can be seen of both: who left counts as gone when the system
-// resets the connection, at the second piece of an answer, or at a probe of an
-// idle connection after a minute or so. An empty line before a request is refused,
+// TLS that shows at once, since the connection ends, too. In the clear the system
+// tells of a client on this machine (Linux, the same network namespace) whether a
+// program still holds its socket; another one counts as gone when its system resets
+// the connection: at the second piece of an answer, or at a probe of the idle
+// connection, which takes a minute. An empty line before a request is refused,
 // although RFC 9112 §2.2 lets servers skip one.
 //
 // # Records

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +104,32 @@ func TestAClientThatLeavesIsNotAnswered(t *testing.T) {
 			c.CloseWrite()
 			time.Sleep(250 * time.Millisecond)
 			c.NetConn().Close()
+		},
+		"in the clear, in order": func(r *rig, ask func(net.Conn, string)) {
+			if runtime.GOOS != "linux" {
+				r.t.Skip("only Linux tells who holds a socket")
+			}
+			c := r.plainConn()
+			ask(c, "http://"+host+"/")
+			c.Close()
+		},
+		"in the clear over IPv6, farewell first": func(r *rig, ask func(net.Conn, string)) {
+			if runtime.GOOS != "linux" {
+				r.t.Skip("only Linux tells who holds a socket")
+			}
+			l, err := net.Listen("tcp", "[::1]:0")
+			if err != nil {
+				r.t.Skip(err)
+			}
+			go r.server.Serve(l)
+			c, err := net.Dial("tcp", l.Addr().String())
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			ask(c, "http://"+host+"/")
+			c.(*net.TCPConn).CloseWrite()
+			time.Sleep(250 * time.Millisecond)
+			c.Close()
 		},
 		"in the clear, by a reset": func(r *rig, ask func(net.Conn, string)) {
 			c := r.plainConn()

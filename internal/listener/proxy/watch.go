@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// lookEvery is how often somebody looks whether a client that sends no more has
-// reset its connection.
+// lookEvery is how often, after a while, somebody looks whether a client that
+// sends no more has left.
 const lookEvery = time.Second
 
 // A watch notices that a client goes away while it waits for its answer: there
@@ -89,7 +89,9 @@ func (w *watch) read(over, done chan struct{}, gone func()) {
 // silent waits, when the client has said that it sends no more, until it is gone,
 // and says so by an error. A client may say so and wait for its answer, as nc
 // does. In TLS its connection shows which it is: who leaves ends that, too. In the
-// clear who leaves looks the same, until its system resets what we write or probe.
+// clear who leaves looks the same; but the system of this machine knows of its own
+// programs whether they hold the other end, and that of another machine resets
+// what we write or probe.
 func (c *conn) silent(over <-chan struct{}) error {
 	if t, ok := c.Conn.(*tls.Conn); ok {
 		n, err := t.NetConn().Read(make([]byte, 1))
@@ -106,16 +108,17 @@ func (c *conn) silent(over <-chan struct{}) error {
 	if !ok {
 		return io.EOF
 	}
-	for tick := time.NewTicker(lookEvery); ; {
+	for wait := watchAfter; ; wait = min(2*wait, lookEvery) {
+		if err := wasReset(tcp); err != nil {
+			return err
+		}
+		if orphaned(tcp) {
+			return io.EOF
+		}
 		select {
 		case <-over:
-			tick.Stop()
 			return nil
-		case <-tick.C:
-			if err := wasReset(tcp); err != nil {
-				tick.Stop()
-				return err
-			}
+		case <-time.After(wait):
 		}
 	}
 }
