@@ -308,6 +308,45 @@ func TestARefusalAmidPipelinedRequestsDisturbsNeitherSide(t *testing.T) {
 	r.log.wait(t, 10)
 }
 
+// The last answer on a connection is read whole by a client that already sends
+// what comes next, which nobody reads any more.
+func TestTheLastAnswerOutlivesWhatIsPipelinedBehindIt(t *testing.T) {
+	r := newRig(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Connection", "close")
+		io.WriteString(w, "last")
+	}, nil, noSecrets)
+	for name, tt := range map[string]struct {
+		first string
+		want  string
+	}{
+		"misdirected":                     {"GET http://" + host + "/ HTTP/1.1\r\nHost: other.example\r\n\r\n", " 421 "},
+		"asked to close":                  {"GET http://" + host + "/ HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n", " 200 "},
+		"malformed":                       {"GET http://" + host + "/ HTTP/1.1\r\nHost : " + host + "\r\n\r\n", " 400 "},
+		"of HTTP/1.0":                     {"GET http://" + host + "/ HTTP/1.0\r\nHost: " + host + "\r\n\r\n", " 200 "},
+		"no body where a CONNECT has one": {"CONNECT " + host + ":443 HTTP/1.1\r\nHost: " + host + "\r\nContent-Length: 5\r\n\r\nabcde", " 400 "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := r.plainConn()
+			next := strings.Repeat("GET http://"+host+"/next HTTP/1.1\r\nHost: "+host+"\r\n\r\n", 2000)
+			sent := make(chan error, 1)
+			go func() {
+				_, err := io.WriteString(c, tt.first+next)
+				c.(*net.TCPConn).CloseWrite()
+				sent <- err
+			}()
+			time.Sleep(50 * time.Millisecond)
+			b, err := io.ReadAll(c)
+			if err != nil || !strings.Contains(string(b[:min(len(b), 20)]), tt.want) || strings.Count(string(b), "HTTP/1.1 ") != 1 {
+				t.Errorf("%.100q, %v", b, err)
+			}
+			if err := <-sent; err != nil {
+				t.Errorf("the client cannot send to its end: %v", err)
+			}
+		})
+	}
+}
+
 // An answer without a body has none, whatever length it tells; the connection
 // goes on with the next.
 func TestAnswersWithoutABodyDoNotDisturbTheNext(t *testing.T) {
