@@ -2,6 +2,7 @@ package siege
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 
 	"fmt"
@@ -80,7 +81,10 @@ func TestEarlyAnswersArriveWhole(t *testing.T) {
 			serve(tc)
 		}))...)
 	}
-	flags = append(flags, to("blocked.example", "80", "1")...)
+	flags = append(flags, to("two.example", "443", a.https(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(413)
+		w.Write(make([]byte, sizes["large.example"]))
+	})))...)
 	for name, policy := range map[string]string{
 		"read whole": allowing,
 		"streamed":   "version: 1\ndefault: allow\nrules:\n- {name: blocked host, to: blocked.example, verdict: block}\n",
@@ -90,6 +94,7 @@ func TestEarlyAnswersArriveWhole(t *testing.T) {
 			dir := newState(t, policy)
 			s := serve(t, dir, flags...)
 			hammer(t, s, sizes)
+			hammerH2(t, s, sizes)
 			s.stop()
 			paired(t, dir)
 		})
@@ -134,4 +139,38 @@ func hammer(t *testing.T, s *served, sizes map[string]int) {
 	if n := cut.Load(); n > 0 {
 		t.Errorf("%d of 360 answers were cut", n)
 	}
+}
+
+// hammerH2 does the same over HTTP/2 on both sides.
+func hammerH2(t *testing.T, s *served, sizes map[string]int) {
+	tr := s.client()
+	defer tr.CloseIdleConnections()
+	hosts := []string{"two.example", "blocked.example"}
+	each(120, func(i int) {
+		host := hosts[i%len(hosts)]
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		var body io.Reader = strings.NewReader(strings.Repeat("plain text ", 10_000*(i%3)+3_000))
+		if i/4%2 == 0 {
+			body = struct{ io.Reader }{body} // of unknown length
+		}
+		req, _ := http.NewRequestWithContext(ctx, "POST", "https://"+host+"/", body)
+		res, err := tr.RoundTrip(req)
+		if err != nil {
+			t.Errorf("%s over HTTP/2: %v", host, err)
+			return
+		}
+		defer res.Body.Close()
+		b, err := io.ReadAll(res.Body)
+		want, size := 413, sizes[host]
+		switch host {
+		case "blocked.example":
+			want, size = 403, len(b)
+		case "two.example":
+			size = sizes["large.example"]
+		}
+		if err != nil || res.StatusCode != want || len(b) != size || res.ProtoMajor != 2 {
+			t.Errorf("%s over %s: %s, %d bytes, %v", host, res.Proto, res.Status, len(b), err)
+		}
+	})
 }
