@@ -141,11 +141,12 @@ func hammer(t *testing.T, s *served, sizes map[string]int) {
 	}
 }
 
-// hammerH2 does the same over HTTP/2 on both sides.
+// hammerH2 does the same for clients of HTTP/2, with servers that speak it and
+// such that do not.
 func hammerH2(t *testing.T, s *served, sizes map[string]int) {
 	tr := s.client()
 	defer tr.CloseIdleConnections()
-	hosts := []string{"two.example", "blocked.example"}
+	hosts := []string{"small.example", "large.example", "blocked.example", "two.example"}
 	each(120, func(i int) {
 		host := hosts[i%len(hosts)]
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -170,7 +171,7 @@ func hammerH2(t *testing.T, s *served, sizes map[string]int) {
 			size = sizes["large.example"]
 		}
 		if err != nil || res.StatusCode != want || len(b) != size || res.ProtoMajor != 2 {
-			t.Errorf("%s over %s: %s, %d bytes, %v", host, res.Proto, res.Status, len(b), err)
+			t.Errorf("%s over %s: %s, %d bytes, %v %.300s", host, res.Proto, res.Status, len(b), err, b[:min(len(b), 300)])
 		}
 	})
 }
