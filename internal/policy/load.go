@@ -32,6 +32,8 @@ type Options struct {
 	// Judge decides the requests of tests:. Without one only tests can run whose
 	// request has no body.
 	Judge Judge
+	// Observe makes all of it decide and record only, whatever mode it has.
+	Observe bool
 	// Untested leaves the tests alone, for those who run them apart.
 	Untested bool
 }
@@ -67,7 +69,7 @@ func Load(ctx context.Context, o Options) (*Policy, error) {
 
 // load returns the files it tried to read too, also with an error.
 func load(ctx context.Context, o Options) (*Policy, []string, error) {
-	b := &builder{digest: sha256.New(), seen: sha256.New(), sets: &addressSets{}}
+	b := &builder{digest: sha256.New(), seen: sha256.New(), sets: &addressSets{}, observe: o.Observe}
 	p := &Policy{sets: b.sets, pool: &sync.Pool{}, wants: wants{kinds: map[string]bool{}}}
 	sources := o.sources()
 	if len(sources) == 0 {
@@ -122,6 +124,8 @@ type builder struct {
 	seen   hash.Hash // of files and what was read of them, as fingerprint makes it
 	env    *cel.Env
 	sets   *addressSets
+
+	observe bool // all layers
 }
 
 // hash adds one text to the digest of the policy.
@@ -135,7 +139,7 @@ func (b *builder) hash(text []byte) {
 // layer compiles the documents of one layer: the first is the file itself.
 func (b *builder) layer(name string, number int, docs []*document, outer []*layer) *layer {
 	l := &layer{name: name, number: number, index: newIndex(), tools: map[string]string{}, types: map[string]call.Verdict{}, docs: docs}
-	l.observe = b.only(docs, "mode", func(d *document) string { return d.mode }) == "observe"
+	l.observe = b.only(docs, "mode", func(d *document) string { return d.mode }) == "observe" || b.observe
 	fallback := b.only(docs, "default", func(d *document) string { return d.fallback })
 	l.hasDefault = fallback != "" || number == 0
 	l.fallback = call.Block
