@@ -101,11 +101,17 @@ outvet, without being told of a proxy. See doc/operating.md.`,
 	f.BoolVar(&o.processes, "processes", false, "record which program made each connection from this machine, as curl < bash < claude (Linux)")
 	o.logFlags.add(c)
 	o.attaching.add(c)
+	o.outwards(c)
+	return c
+}
+
+// outwards adds the flags of the way out.
+func (o *serving) outwards(c *cobra.Command) {
+	f := c.Flags()
 	f.StringArrayVar(&o.upstreamCA, "upstream-ca", nil, "`FILE` or directory with CA certificates to trust upstream, beside the system's; may be repeated")
 	f.StringArrayVar(&o.connectTo, "connect-to", nil, "`HOST:PORT:ADDR:PORT`: connect to ADDR:PORT for HOST:PORT, as curl does; may be repeated")
 	f.StringVar(&o.upstreamProxy, "upstream-proxy", "env", "`URL` of the proxy that leads out, none, or env for what the environment says")
 	_ = c.MarkFlagFilename("upstream-ca", "pem", "crt")
-	return c
 }
 
 // A house is the parts of a running outvet.

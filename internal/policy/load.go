@@ -71,6 +71,9 @@ func Load(ctx context.Context, o Options) (*Policy, error) {
 func load(ctx context.Context, o Options) (*Policy, []string, error) {
 	b := &builder{digest: sha256.New(), seen: sha256.New(), sets: &addressSets{}, observe: o.Observe}
 	p := &Policy{sets: b.sets, pool: &sync.Pool{}, wants: wants{kinds: map[string]bool{}}}
+	if o.Observe {
+		b.hash([]byte("observe"))
+	}
 	sources := o.sources()
 	if len(sources) == 0 {
 		b.add(place{file: "policy"}, "no source is given")

@@ -139,7 +139,7 @@ func (b *builder) compile(r *rule) {
 	r.protocols, r.methods, r.schemes, r.ports = d.protocols, d.methods, d.schemes, d.ports
 	r.sessions, r.agents, r.caller, r.tool, r.finding = d.sessions, d.agents, d.caller, d.tool, d.finding
 	r.redact, r.strip, r.set, r.quarantine = d.redact, d.strip, d.set, d.quarantine
-	r.observe = d.mode == "observe" || d.mode == "" && r.layer.observe
+	r.observe = b.observe || d.mode == "observe" || d.mode == "" && r.layer.observe
 	r.speaks = d.verdict != ""
 	if r.speaks {
 		r.verdict = verdictOf(d.verdict)

@@ -1,0 +1,289 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"outvet/call"
+	"outvet/internal/agent"
+	"outvet/internal/policy"
+	"outvet/internal/process"
+	"outvet/internal/sandbox"
+	"outvet/internal/sandbox/env"
+	"outvet/internal/sandbox/trust"
+	"outvet/internal/summary"
+)
+
+// launching is the command line of run.
+type launching struct {
+	serving
+	observe     bool
+	cooperative bool
+	session     string
+	workspace   string
+	files       string
+	user        string
+	env         []string
+	live        []string
+	json        bool
+}
+
+func runCommand() *cobra.Command {
+	o := launching{serving: serving{connections: 16384, drain: 2 * time.Second}}
+	c := &cobra.Command{
+		Use:   "run [flags] -- COMMAND [ARGUMENT...]",
+		Short: "Run a command so that nothing it sends goes around outvet",
+		Long: `run starts a command that has no way out but outvet: in a network that leads
+nowhere else, with a view of the file system in which no socket of this machine
+answers, trusting outvet's certificate authority. It needs no root and no set-up,
+and the command needs to know nothing of it. Every call is decided by the policy,
+recorded below the state directory, and told in a table at the end.
+
+Without a policy the preset balanced is used: secrets, tunnels, drop sites and
+metadata addresses are blocked, telemetry is denied quietly, all else is allowed
+and recorded. --observe blocks nothing and tells what would have been.
+
+The command works in the real workspace (the working directory). What it writes
+elsewhere, as into the home directory, is gone when it ends (--files says
+otherwise). Its environment is what a list lets pass; --env passes more.
+
+Where this machine cannot seal a command, it is not started; the message says why
+and what to do once. --cooperative starts it without a sandbox, told of outvet by
+proxy variables that it may ignore, and every record says so.
+
+The exit code is that of the command; 128 and the number of a signal that ended
+it; 126 or 127 if it cannot be executed or is not there; 125 if outvet failed
+before it, and 2 if the command line is wrong.`,
+		Example: `  outvet run -- claude
+  outvet run --observe -- npm install
+  outvet run --policy outvet.yaml --env CI_TOKEN -- make release
+  outvet run --files review -- codex          # look at its changes before they count`,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usage(errors.New("outvet run: no command is given"), "see "+c.CommandPath()+" --help")
+			}
+			return o.run(c, args)
+		},
+	}
+	o.policyFlags.add(c)
+	stateFlag(c, &o.state)
+	f := c.Flags()
+	f.SetInterspersed(false)
+	f.BoolVar(&o.observe, "observe", false, "decide and record only; block and change nothing")
+	f.BoolVar(&o.cooperative, "cooperative", false, "start it without a sandbox, told of outvet by proxy variables, which it can ignore")
+	f.StringVar(&o.session, "session", "", "`NAME` of the session in the record (default two words)")
+	f.StringVar(&o.workspace, "workspace", "", "`DIR` in which the command may write (default the working directory)")
+	f.StringVar(&o.files, "files", "overlay", "`MODE` of the file system: overlay, review, strict or open (the last of a lower grade)")
+	f.StringVar(&o.user, "user", "", "`NAME` or number of whom the command is, when root starts it (default who called sudo, or nobody)")
+	f.StringArrayVar(&o.env, "env", nil, "`NAME` or NAME=VALUE to pass to the command; may be repeated")
+	f.StringArrayVar(&o.live, "live", nil, "`DIR` besides the workspace that is the real one, such as a cache; may be repeated")
+	f.BoolVar(&o.json, "json", false, "print the table at the end as JSON, on standard error")
+	o.logFlags.add(c)
+	_ = f.Set("log-level", "error")
+	f.Lookup("log-level").DefValue = "error"
+	o.outwards(c)
+	_ = c.MarkFlagDirname("workspace")
+	_ = c.MarkFlagDirname("live")
+	_ = c.RegisterFlagCompletionFunc("files", cobra.FixedCompletions([]string{"overlay", "review", "strict", "open"}, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+// A launch is one command, from the flags to its end.
+type launch struct {
+	*house
+	o       *launching
+	command []string
+	caller  call.Caller
+	grade   call.Grade
+	source  *source
+	kit     *trust.Kit
+	sum     *summary.Session
+	said    *held     // what operators are told, until the terminal is ours again
+	errs    io.Writer // where people read
+}
+
+// run seals and runs the command. Its exit code becomes ours.
+func (o *launching) run(c *cobra.Command, command []string) error {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(c.Context()))
+	defer cancel()
+	l := &launch{o: o, house: &house{signals: catch()}, command: command, said: &held{to: c.ErrOrStderr()}, errs: c.ErrOrStderr()}
+	defer l.signals.stop()
+	defer l.said.flush()
+	if err := l.settle(); err != nil {
+		return err
+	}
+	ready := make(chan error, 1)
+	go func() { ready <- l.furnish(ctx) }() // beside the sandbox, which takes as long
+	var start func(context.Context) (ending, error)
+	var err error
+	if o.cooperative {
+		start, err = l.cooperate, nil
+	} else {
+		start, err = l.seal(ctx)
+	}
+	if furnished := <-ready; furnished != nil {
+		return errors.Join(err, furnished)
+	}
+	defer l.close()
+	if err != nil {
+		return err
+	}
+	return l.carry(ctx, start)
+}
+
+// settle finds out what is asked for, before anything is done.
+func (l *launch) settle() (err error) {
+	if l.log, err = l.o.logger(l.said); err != nil {
+		return err
+	}
+	if l.state, err = openState(l.o.serving.state); err != nil {
+		return err
+	}
+	if l.o.session == "" {
+		l.o.session = newName()
+	} else if sessionTooOdd(l.o.session) {
+		return usage(fmt.Errorf("--session %q: give printable ASCII without spaces, at most 128 bytes", l.o.session))
+	}
+	if l.o.workspace == "" {
+		if l.o.workspace, err = os.Getwd(); err != nil {
+			return usage(err, "give the directory of the project with --workspace DIR")
+		}
+	}
+	if l.o.workspace, err = filepath.Abs(l.o.workspace); err != nil {
+		return usage(err)
+	}
+	l.caller = call.Caller{Session: call.SessionID(l.o.session), SessionMark: call.Observed}
+	if a := agent.ByProgram(program(l.command[0])); a != nil {
+		l.caller.Agent = call.Attr{Value: a.Name, Mark: call.Observed}
+	}
+	l.grade = call.Cooperative
+	if !l.o.cooperative {
+		l.grade = call.Grade(sandbox.Mode(l.o.files).Grade())
+	}
+	return l.authorise()
+}
+
+func sessionTooOdd(s string) bool {
+	return len(s) > 128 || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
+// program returns the file that a command line runs, as far as it can be found.
+func program(name string) string {
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		if strings.ContainsRune(name, '/') {
+			break
+		}
+		if p := filepath.Join(dir, name); exists(p) {
+			name = p
+		}
+	}
+	if real, err := filepath.EvalSymlinks(name); err == nil {
+		return real
+	}
+	return name
+}
+
+// furnish builds the house: policy, inspectors, record.
+func (l *launch) furnish(ctx context.Context) error {
+	key, err := l.state.digestKey()
+	if err != nil {
+		return err
+	}
+	if l.source, err = l.o.policyFlags.find(l.state); err != nil {
+		return err
+	}
+	l.source.key, l.source.options.Observe = key, l.o.observe
+	if l.source.names, err = openNames(l.state, key); err != nil {
+		return err
+	}
+	l.names = l.source.names
+	p, err := l.source.load(ctx)
+	if err != nil {
+		return err
+	}
+	if err := l.build(ctx, &l.o.serving); err != nil {
+		return err
+	}
+	if l.sum, err = newSummary(ctx, l.caller.Session, presetOf(program(l.command[0]))); err == nil {
+		l.gate.Sinks = append(l.gate.Sinks, l.sum)
+		err = l.installed(p)
+	}
+	if err != nil {
+		l.house.close()
+	}
+	return err
+}
+
+func (l *launch) installed(p *policy.Policy) error {
+	if err := l.install(p, l.source); err != nil {
+		return err
+	}
+	l.gate.Look() // before the first call
+	return nil
+}
+
+// carry runs the command to its end and tells what it did.
+func (l *launch) carry(ctx context.Context, start func(context.Context) (ending, error)) error {
+	defer l.follow()()
+	watch, stop := context.WithCancel(ctx)
+	defer stop()
+	go l.source.watch(watch, make(chan os.Signal), l.house) // SIGHUP is the command's
+	note := fmt.Sprintf("began: %s, %s", strings.Join(l.command[:1], " "), l.source.name)
+	if err := l.gate.Began(l.caller, l.grade, note); err != nil {
+		return err
+	}
+	if err := l.banner(); err != nil {
+		return err
+	}
+	end, err := start(ctx)
+	if err != nil {
+		return err
+	}
+	drained, cancel := context.WithTimeout(ctx, l.o.serving.drain)
+	defer cancel()
+	_ = l.proxy.Shutdown(drained)
+	if err := l.gate.Ended(l.caller.Session, fmt.Sprintf("ended: exit code %d", end.code)); err != nil {
+		l.log.Error("the end of the session is not recorded", "err", err)
+	}
+	if err := l.report(end); err != nil {
+		return err
+	}
+	if end.code != 0 {
+		return &exit{code: end.code}
+	}
+	return nil
+}
+
+// An ending is how the command ended.
+type ending struct {
+	code    int
+	reason  string // why it could not be executed
+	changes []sandbox.Change
+	held    map[string]int // what did not reach the terminal
+}
+
+// environment returns what the command gets to know.
+func (l *launch) environment() ([]string, error) {
+	who := env.Of(program(l.command[0]))
+	e := env.For(os.Environ(), env.Options{
+		Session: l.o.session, Preset: who.Names, Keys: who.Keys, Named: l.o.env, Set: l.kit.Vars,
+	})
+	if err := e.Err(); err != nil {
+		return nil, usage(fmt.Errorf("--env: %w", err))
+	}
+	return e.Vars, nil
+}
+
+// witness lets the record say which program of the sandbox made each call.
+func (l *launch) witness(init int) {
+	l.who = process.Inside(init, nil)
+	l.proxy.Witness = l.who.Witness
+}

@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"outvet/call"
+	"outvet/internal/ca"
+	"outvet/internal/listener/dns"
+	"outvet/internal/listener/sealed"
+	"outvet/internal/sandbox"
+	"outvet/internal/sandbox/loopback"
+	pty "outvet/internal/sandbox/terminal"
+	"outvet/internal/sandbox/trust"
+	"outvet/internal/synthetic"
+)
+
+// authorise opens the certificate authority and makes what the command needs to
+// trust it.
+func (l *launch) authorise() error {
+	a, err := ca.Open(string(l.state))
+	if err != nil {
+		return usage(err)
+	}
+	o := trust.Options{CA: a.PEM(), Env: os.Environ(), Workspace: l.o.workspace, Cache: l.state.path("trust")}
+	if l.o.cooperative {
+		if o.Dir, err = os.MkdirTemp("", "outvet-trust-"); err != nil {
+			return err
+		}
+	}
+	l.kit, err = trust.Make(o)
+	return err
+}
+
+// seal makes the sandbox and returns what starts the command in it.
+func (l *launch) seal(ctx context.Context) (func(context.Context) (ending, error), error) {
+	vars, err := l.environment()
+	if err != nil {
+		return nil, err
+	}
+	files, pair, err := standard()
+	if err != nil {
+		return nil, err
+	}
+	home, _ := os.UserHomeDir()
+	c := sandbox.Config{
+		Command: l.command, Env: vars, Workspace: l.o.workspace, Live: l.o.live, Files: sandbox.Mode(l.o.files), State: string(l.state),
+		Home: home, Hide: sandbox.Secrets(home), User: l.o.user, Terminal: pair != nil,
+		Stdin: files.Files[0], Stdout: files.Files[1], Stderr: files.Files[2],
+	}
+	for _, s := range l.kit.Shown() {
+		c.Binds = append(c.Binds, sandbox.Bind{To: s.To, Content: s.Content})
+	}
+	s, err := sandbox.Run(ctx, c)
+	files.CloseFiles()
+	if err != nil {
+		files.Close()
+		return nil, l.refused(err)
+	}
+	if pair != nil {
+		pair.Slave.Close()
+	}
+	return func(ctx context.Context) (ending, error) {
+		defer s.Close()
+		defer files.Close()
+		return l.inside(ctx, s, pair)
+	}, nil
+}
+
+// refused says why a command cannot be sealed, as people read it.
+func (l *launch) refused(err error) error {
+	var r *sandbox.Refusal
+	if !errors.As(err, &r) {
+		return &exit{code: exitFailed, err: err}
+	}
+	var text strings.Builder
+	if _, err := r.WriteTo(&text); err != nil {
+		return err
+	}
+	fmt.Fprint(l.errs, text.String())
+	return &exit{code: exitFailed}
+}
+
+// standard returns the files of the command, with a terminal of its own if the
+// user has one.
+func standard() (*pty.Stdio, *pty.Pair, error) {
+	user := [3]*os.File{os.Stdin, os.Stdout, os.Stderr}
+	if !pty.Is(os.Stdin) || !pty.Is(os.Stdout) {
+		files, err := pty.Stand(user, nil)
+		return files, nil, err
+	}
+	p, err := pty.Open("")
+	if err != nil {
+		return nil, nil, err
+	}
+	files, err := pty.Stand(user, p.Slave)
+	return files, &p, err
+}
+
+// inside serves the sandbox while the command runs in it.
+func (l *launch) inside(ctx context.Context, s *sandbox.Sandbox, pair *pty.Pair) (end ending, err error) {
+	l.witness(s.Pid())
+	names := &synthetic.Table{}
+	resolver := &dns.Server{
+		Gate: l.gate, Upstream: l.upstream, Names: names, Grade: l.grade, Logger: l.log,
+		Caller: func(net.Addr) call.Caller { return l.caller },
+	}
+	box := &sealed.Sandbox{Proxy: l.proxy, Sockets: s.Sockets, Names: names, Resolver: resolver, Caller: l.caller, Grade: l.grade}
+	go func() {
+		if err := box.Serve(); err != nil {
+			l.log.Error("the sandbox is not served any more", "err", err)
+		}
+	}()
+	for _, q := range []*loopback.Queries{s.Sockets.DNS4, s.Sockets.DNS6} {
+		if q != nil {
+			go resolver.Serve(q)
+		}
+	}
+	defer resolver.Shutdown(ctx)
+	defer s.Sockets.Close()
+	defer l.forward(s)()
+	if pair != nil {
+		j, err := pty.Join(os.Stdin, os.Stdout, pair.Master)
+		if err != nil {
+			return end, err
+		}
+		l.said.hold()
+		defer func() {
+			end.held = j.Held()
+			_ = j.Close()
+			pair.Master.Close()
+			l.said.flush()
+		}()
+	}
+	if err := s.Go(); err != nil {
+		return end, err
+	}
+	how, err := s.Wait()
+	if err != nil {
+		return end, err
+	}
+	end.code, end.reason = how.Code, how.Reason
+	end.changes, err = s.Changes()
+	return end, err
+}
+
+// forward gives signals to the command. The third that should end it kills it.
+func (l *launch) forward(s *sandbox.Sandbox) (stop func()) {
+	c := make(chan os.Signal, 8)
+	signal.Notify(c, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR2, syscall.SIGWINCH)
+	done := make(chan struct{})
+	go func() {
+		ends := 0
+		for {
+			select {
+			case <-done:
+				return
+			case sig := <-c:
+				if sig == syscall.SIGINT || sig == syscall.SIGTERM {
+					if ends++; ends > 2 {
+						s.Kill()
+						continue
+					}
+				}
+				_ = s.Signal(sig.(syscall.Signal))
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(c)
+		close(done)
+	}
+}
+
+// cooperate runs the command as it is, told of outvet by proxy variables.
+func (l *launch) cooperate(ctx context.Context) (end ending, err error) {
+	defer os.RemoveAll(l.kit.Dir)
+	if err := l.kit.Install(l.kit.Dir); err != nil {
+		return end, err
+	}
+	in, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return end, err
+	}
+	go l.proxy.Serve(in)
+	way := "http://" + l.o.session + "@" + in.Addr().String()
+	cmd := exec.CommandContext(ctx, l.command[0], l.command[1:]...)
+	cmd.Env = append(os.Environ(), l.kit.Vars...)
+	for _, name := range []string{"http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"} {
+		cmd.Env = append(cmd.Env, name+"="+way)
+	}
+	cmd.Env = append(cmd.Env, "no_proxy=localhost,127.0.0.1,::1", "NO_PROXY=localhost,127.0.0.1,::1", "NODE_USE_ENV_PROXY=1")
+	cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = l.o.workspace, os.Stdin, os.Stdout, os.Stderr
+	err = cmd.Run()
+	var exited *exec.ExitError
+	switch {
+	case errors.As(err, &exited):
+		if end.code = exited.ExitCode(); end.code < 0 {
+			end.code = 128 + int(exited.Sys().(syscall.WaitStatus).Signal())
+		}
+		return end, nil
+	case errors.Is(err, os.ErrPermission):
+		end.code, end.reason = 126, err.Error()
+		return end, nil
+	case errors.Is(err, exec.ErrNotFound), errors.Is(err, os.ErrNotExist):
+		end.code, end.reason = 127, err.Error()
+		return end, nil
+	}
+	return end, err
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"outvet/call"
+	"outvet/internal/summary"
+)
+
+// banner tells what begins.
+func (l *launch) banner() error {
+	b := summary.Banner{
+		Version: version, Policy: strings.TrimPrefix(l.source.name, "preset "), Observe: l.o.observe,
+		Agent: l.caller.Agent.Value, Log: tilde(string(l.state)), Grade: l.grade,
+	}
+	if l.source.options.Preset == "balanced" {
+		b.About = "secrets, tunnels, metadata blocked; the rest recorded"
+	}
+	switch l.grade {
+	case call.Cooperative:
+		b.Notes = append(b.Notes, "cooperative: the command can go around outvet")
+	case call.SealedNoFS:
+		b.Notes = append(b.Notes, "the files of this machine, and its sockets, can be reached")
+	}
+	if l.source.warn != "" {
+		b.Notes = append(b.Notes, l.source.warn)
+	}
+	b.Notes = append(b.Notes, l.kit.Notes...)
+	return b.Print(l.errs, styleOf(l.errs))
+}
+
+// tilde writes a path as people say it.
+func tilde(path string) string {
+	home, err := os.UserHomeDir()
+	if rest, ok := strings.CutPrefix(path, home+string(filepath.Separator)); err == nil && ok {
+		return filepath.Join("~", rest)
+	}
+	return path
+}
+
+// report tells what was done, and what to type next.
+func (l *launch) report(end ending) error {
+	r := l.sum.Report()
+	r.Session = l.caller.Session
+	if l.o.json {
+		return r.WriteJSON(l.errs)
+	}
+	if end.reason != "" {
+		fmt.Fprintln(l.errs, "outvet:", end.reason)
+	}
+	if r.Calls > 0 {
+		if err := r.Print(l.errs, styleOf(l.errs)); err != nil {
+			return err
+		}
+	}
+	for _, c := range end.changes {
+		fmt.Fprintf(l.errs, " %s %s  (others run or obey it: look at it)\n", c.Kind, clean(c.Path))
+	}
+	for what, n := range end.held {
+		fmt.Fprintf(l.errs, " %d × %s did not reach your terminal\n", n, clean(what))
+	}
+	return nil
+}
+
+// A held is a writer that keeps what comes while the terminal is the command's.
+type held struct {
+	to io.Writer
+
+	mu      sync.Mutex
+	holding bool
+	kept    []byte
+}
+
+// keptMax bounds what is kept, in bytes; what comes then is lost.
+const keptMax = 64 << 10
+
+func (h *held) Write(b []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.holding {
+		return h.to.Write(b)
+	}
+	if len(h.kept)+len(b) <= keptMax {
+		h.kept = append(h.kept, b...)
+	}
+	return len(b), nil
+}
+
+func (h *held) hold() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.holding = true
+}
+
+// flush writes what was kept, and what comes from now on at once.
+func (h *held) flush() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, _ = h.to.Write(h.kept)
+	h.holding, h.kept = false, nil
+}
