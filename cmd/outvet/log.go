@@ -6,11 +6,13 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/mod/sumdb/note"
 
 	"outvet/call"
 	"outvet/internal/filter"
@@ -51,7 +53,7 @@ Fields: ` + strings.Join(filter.Fields(), " ") + `.`,
 	}
 	stateFlag(c, &dir)
 	jsonFlag(c, &asJSON)
-	c.Flags().IntVarP(&limit, "limit", "n", 0, "at most so many calls; 0 for all")
+	c.Flags().VarP(count{&limit, 0}, "limit", "n", "at most `N` calls; 0 for all")
 	return c
 }
 
@@ -116,18 +118,12 @@ func callRow(c record.Call) string {
 	if dec.Observed {
 		verdict += "*"
 	}
-	up, status := "-", "open"
+	up, code := "-", "open"
 	if c.Closed != nil && c.Closed.Outcome != nil {
-		up, status = size(c.Closed.Outcome.Sent), fmt.Sprint(c.Closed.Outcome.Status)
-		if c.Closed.Outcome.Status == 0 {
-			status = "-"
-		}
+		up, code = size(c.Closed.Outcome.Sent), status(c.Closed.Outcome)
 	}
-	what := d.Method + " " + d.Host + d.Target
-	if d.Protocol == "mcp" {
-		what = d.Method + " " + d.Target
-	}
-	return strings.Join([]string{d.Time.Local().Format("01-02 15:04:05"), d.ID.Short(), verdict, clean(string(d.Caller.Session)), clean(what), up, status, clean(dec.Rule)}, "\t")
+	what := d.Method + " " + whither(d)
+	return strings.Join([]string{d.Time.Local().Format("01-02 15:04:05"), d.ID.Short(), verdict, clean(string(d.Caller.Session)), clean(what), up, code, clean(dec.Rule)}, "\t")
 }
 
 // decision is the last word on a call: the closed record has it if it changed
@@ -140,6 +136,14 @@ func decision(c record.Call) call.Decision {
 		return *c.Decided.Decision
 	}
 	return call.Decision{}
+}
+
+// status is the status of an answer; what is not HTTP has none.
+func status(o *call.Outcome) string {
+	if o.Status == 0 {
+		return "-"
+	}
+	return strconv.Itoa(o.Status)
 }
 
 func size(n int64) string {
@@ -169,7 +173,8 @@ func logTailCommand() *cobra.Command {
 	stateFlag(c, &dir)
 	jsonFlag(c, &asJSON)
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "wait for more until interrupted")
-	c.Flags().IntVarP(&lines, "lines", "n", 20, "so many entries")
+	lines = 20
+	c.Flags().VarP(count{&lines, 0}, "lines", "n", "the newest `N` entries")
 	return c
 }
 
@@ -236,13 +241,13 @@ func leafLine(r *call.Record) string {
 		if r.Decision != nil {
 			d = *r.Decision
 		}
-		return fmt.Sprintf("%s  %-7s %s  %-5s  %s %s%s  (%s)", at, r.Kind, r.ID.Short(), d.Verdict, r.Method, clean(r.Host), clean(r.Target), clean(d.Rule))
+		return fmt.Sprintf("%s  %-7s %s  %-5s  %s %s  (%s)", at, r.Kind, r.ID.Short(), d.Verdict, r.Method, clean(whither(r)), clean(d.Rule))
 	case r.Kind == call.Closed && r.Outcome != nil:
 		more := ""
 		if r.Outcome.Error != "" {
 			more = "  " + clean(r.Outcome.Error)
 		}
-		return fmt.Sprintf("%s  %-7s %s  %d  up %s, down %s, %s%s", at, r.Kind, r.ID.Short(), r.Outcome.Status, size(r.Outcome.Sent), size(r.Outcome.Received), r.Took.Round(time.Microsecond*10), more)
+		return fmt.Sprintf("%s  %-7s %s  %s  up %s, down %s, %s%s", at, r.Kind, r.ID.Short(), status(r.Outcome), size(r.Outcome.Sent), size(r.Outcome.Received), r.Took.Round(time.Microsecond*10), more)
 	}
 	return fmt.Sprintf("%s  %-7s %s %s", at, r.Kind, clean(string(r.Session)), clean(r.Note))
 }
@@ -284,6 +289,9 @@ one call, which needs nothing but the public key.`,
 			if err != nil {
 				return err
 			}
+			if err := checkKey(key); err != nil {
+				return err
+			}
 			o := record.VerifyOptions{Key: key}
 			p := progress{w: c.ErrOrStderr(), begin: time.Now(), now: time.Now}
 			if interactive(p.w) {
@@ -299,6 +307,17 @@ one call, which needs nothing but the public key.`,
 	c.Flags().StringVar(&key, "key", "", "verifier `KEY` (default: the one in the state directory)")
 	c.Flags().StringVar(&proof, "proof", "", "check this .tlog-proof `FILE` instead of the log")
 	return c
+}
+
+// checkKey says that key, of the command line, is none; "" is that of the state.
+func checkKey(key string) error {
+	if key == "" {
+		return nil
+	}
+	if _, err := note.NewVerifier(key); err != nil {
+		return usage(fmt.Errorf("--key: %q is not a verifier key", key), "give the content of DIR/keys/log.pub, as in --key \"$(cat log.pub)\"")
+	}
+	return nil
 }
 
 // progress tells on one line of a terminal how far something is that takes
@@ -333,8 +352,13 @@ func (p *progress) clear() {
 // verifyProof checks the proof of one call and prints the record it proves.
 func verifyProof(c *cobra.Command, file, key, dir string) error {
 	b, err := os.ReadFile(file)
+	if err == nil {
+		err = checkKey(key)
+	} else {
+		err = usage(fmt.Errorf("--proof: %w", err))
+	}
 	if err != nil {
-		return usage(err)
+		return err
 	}
 	if key == "" {
 		s, err := readState(dir)
@@ -381,10 +405,10 @@ func printReport(w io.Writer, r record.Report, err error, asJSON bool) error {
 	if err != nil {
 		return &exit{exitRefused, err, []string{"the log is not what was written; keep it as it is, and compare with a checkpoint kept elsewhere"}}
 	}
-	fmt.Fprintf(w, "ok  %d entries signed by %s, %d not yet\n", r.Size, r.Origin, r.Tail)
-	fmt.Fprintf(w, "    %d calls in %d sessions, %d open, from %s to %s\n", r.Calls, r.Sessions, r.OpenCalls,
+	fmt.Fprintf(w, "ok  %s signed by %s, %d not yet\n", times(r.Size, "entry", "entries"), r.Origin, r.Tail)
+	fmt.Fprintf(w, "    %s in %s, %d open, from %s to %s\n", times(r.Calls, "call", "calls"), times(int64(r.Sessions), "session", "sessions"), r.OpenCalls,
 		r.First.Local().Format(time.DateTime), r.Last.Local().Format(time.DateTime))
-	_, err = fmt.Fprintf(w, "    root %s, %d checkpoints consistent\n", r.Root, r.Checkpoints)
+	_, err = fmt.Fprintf(w, "    root %s, %s consistent\n", r.Root, times(int64(r.Checkpoints), "checkpoint", "checkpoints"))
 	return err
 }
 

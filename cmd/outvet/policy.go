@@ -22,6 +22,11 @@ func policyCommand() *cobra.Command {
 // named returns the source that an argument, or else the flags, name.
 func named(c *cobra.Command, flags *policyFlags, dir string, args []string) (*source, error) {
 	if len(args) == 1 {
+		for _, f := range [...]string{"policy", "preset"} {
+			if c.Flags().Changed(f) {
+				return nil, usage(fmt.Errorf("%s: %s and --%s exclude each other", c.CommandPath(), args[0], f))
+			}
+		}
 		return file(args[0]), nil
 	}
 	s, err := findState(dir)
