@@ -41,6 +41,10 @@ func TestTheFirstDialectThatFitsIsUsed(t *testing.T) {
 		want   string
 	}{
 		{"git", request("GET https://h/x", "User-Agent: git/2.51"), "", 403, "text/plain; charset=utf-8", msg + "\n"},
+		{"git fetch", request("POST https://h/x/git-upload-pack", "User-Agent: git/2.51", "Content-Type: application/x-git-upload-pack-request"), "", 200,
+			"application/x-git-upload-pack-result", "ERR " + msg + "\n0000"},
+		{"git push", request("POST https://h/x/git-receive-pack", "User-Agent: git/2.51", "Content-Type: application/x-git-receive-pack-request"), "", 200,
+			"application/x-git-receive-pack-result", "\x03" + msg + "0000"},
 		{"go module", request("GET https://h/m/@v/list", "User-Agent: Go-http-client/2.0"), "", 403, "text/plain; charset=utf-8", msg + "\n"},
 		{"go get", request("GET https://h/m?go-get=1", "User-Agent: Go-http-client/1.1"), "", 403, "text/plain; charset=utf-8", msg + "\n"},
 		{"a Go program", request("GET https://h/m", "User-Agent: Go-http-client/1.1"), "", 403, "application/problem+json", `"code":"destination_not_allowed"`},

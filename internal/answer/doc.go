@@ -19,6 +19,7 @@
 //
 //	request                                     status  body
 //	Content-Type: application/grpc*             200     none; grpc-status 7, grpc-message in the header
+//	User-Agent: git/…, POST of fetch or push    200     a line of the pack protocol, which git prints
 //	User-Agent: git/…                           403     text/plain, which git prints as "remote: …"
 //	User-Agent: Go-http-client, module path     403     text/plain
 //	User-Agent: npm/…                           403     {"error":"…"}

@@ -235,7 +235,7 @@ exec chroot --userspec="$user" "$root" "$@"`
 	for want, args := range map[string][]string{
 		"BEGIN CERTIFICATE":     {"/outvet", "ca", "show", "--pem", "--state", volume},
 		"169.254.169.254":       {"/outvet", "log", "search", "--state", volume, "host:169.254.169.254"},
-		"1 calls in 1 sessions": {"/outvet", "log", "verify", "--state", volume},
+		"1 call in 1 session": {"/outvet", "log", "verify", "--state", volume},
 		"stopped by uid 65532":  {"/outvet", "kill", "--state", volume, "--reason", "drill"},
 	} {
 		if out, err := as(args...); err != nil || !strings.Contains(out, want) {
