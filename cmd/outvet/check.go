@@ -94,6 +94,9 @@ is 0 for allow and 1 for hold or block.`,
 			} else {
 				err = printDecision(c.OutOrStdout(), args[0]+" "+args[1], d)
 			}
+			if !asJSON && err == nil && d.Rule == call.RuleAddress {
+				_, err = fmt.Fprintln(c.OutOrStdout(), "  admit   a rule that allows it by cidrs: of its destination, or serve --connect-to")
+			}
 			if err == nil && d.Verdict != call.Allow {
 				err = refused()
 			}

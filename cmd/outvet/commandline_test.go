@@ -96,8 +96,33 @@ func TestHelpOfACommandIsThatOfItsFlag(t *testing.T) {
 func TestAddressThatIsAllowedByRuleIsCheckedAsServeDoes(t *testing.T) {
 	t.Chdir(t.TempDir())
 	state := t.TempDir()
-	if code, out, err := say(t, "check", "--state", state, "--preset", "observe", "GET", "http://127.1:8080/"); code != exitRefused || !strings.Contains(out, "rule    address\n") {
+	if code, out, err := say(t, "check", "--state", state, "--preset", "balanced", "GET", "http://127.1:8080/"); code != exitRefused || !strings.Contains(out, "rule    address\n") {
 		t.Errorf("exit code %d\n%s%s", code, out, err)
+	}
+}
+
+func TestExplanationSaysWhatIsWantedAndWhatTheCallHas(t *testing.T) {
+	t.Chdir(t.TempDir())
+	const text = "version: 1\ndefault: block\nrules:\n" +
+		"  - {name: long, when: call.sent > 10, verdict: allow}\n" +
+		"  - {name: mine, to: a.example, path: /x/**, agent: crew, verdict: allow}\n" +
+		"  - {name: other, to: b.example, verdict: allow}\n"
+	if err := os.WriteFile("p.yaml", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for url, want := range map[string][]string{
+		"https://a.example/y":   {"when: wants call.sent > 10\n", "path: wants /x/**, has /y\n", "\n1 rule is about other destinations"},
+		"https://a.example/x/y": {"agent: wants crew, has nothing known (unknown)\n"},
+	} {
+		code, out, err := say(t, "policy", "explain", "--state", t.TempDir(), "--policy", "p.yaml", "GET", url)
+		for _, w := range want {
+			if code != exitOK || !strings.Contains(out, w) {
+				t.Errorf("%s: exit code %d, want %q in\n%s%s", url, code, w, out, err)
+			}
+		}
+	}
+	if _, out, _ := say(t, "policy", "explain", "--state", t.TempDir(), "--preset", "balanced", "GET", "http://127.1/"); !strings.Contains(out, "rule    address\n") {
+		t.Errorf("explain differs from check:\n%s", out)
 	}
 }
 

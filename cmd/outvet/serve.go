@@ -261,7 +261,7 @@ func (h *house) serve(ctx context.Context, o *serving, src *source, c *cobra.Com
 func (h *house) drain(most time.Duration) error {
 	h.manager.tell("STOPPING=1")
 	h.seat.rise() // who starts now may serve
-	h.log.Info("draining", "at_most", most)
+	h.log.Info("draining", "at_most", most.String())
 	ctx, cancel := context.WithTimeout(h.signals.hurry, most)
 	defer cancel()
 	err := errors.Join(h.proxy.Shutdown(ctx), h.api.Shutdown(ctx))
@@ -269,7 +269,7 @@ func (h *house) drain(most time.Duration) error {
 	case h.signals.hurry.Err() != nil:
 		h.log.Warn("calls under way were cut at the second signal")
 	case errors.Is(err, context.DeadlineExceeded):
-		h.log.Warn("calls under way were cut", "after", most)
+		h.log.Warn("calls under way were cut", "after", most.String())
 	default:
 		return err
 	}
