@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -283,7 +284,7 @@ one call, which needs nothing but the public key.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if proof != "" {
-				return verifyProof(c, proof, key, dir)
+				return verifyProof(c, proof, key, dir, asJSON)
 			}
 			s, err := readState(dir)
 			if err != nil {
@@ -350,7 +351,7 @@ func (p *progress) clear() {
 }
 
 // verifyProof checks the proof of one call and prints the record it proves.
-func verifyProof(c *cobra.Command, file, key, dir string) error {
+func verifyProof(c *cobra.Command, file, key, dir string, asJSON bool) error {
 	b, err := os.ReadFile(file)
 	if err == nil {
 		err = checkKey(key)
@@ -376,6 +377,11 @@ func verifyProof(c *cobra.Command, file, key, dir string) error {
 	if err := record.VerifyProof(b, p.Entry, key); err != nil {
 		return &exit{code: exitRefused, err: err}
 	}
+	if asJSON {
+		return printJSON(c.OutOrStdout(), map[string]any{"ok": true, "index": p.Index, "key": key, "record": json.RawMessage(p.Entry)})
+	}
+	origin, _, _ := strings.Cut(key, "+")
+	fmt.Fprintf(c.ErrOrStderr(), "ok  entry %d of %s, as its key signed it:\n", p.Index, clean(origin))
 	_, err = fmt.Fprintf(c.OutOrStdout(), "%s\n", p.Entry)
 	return err
 }

@@ -72,7 +72,7 @@ func TestWrongCommandLinesAreToldApart(t *testing.T) {
 		{"log search --state none bytes>ten", 2, "ten"},
 		{"log verify --state none", 2, "--state"},
 		{"log verify --state none --proof none.proof", 2, "none.proof"},
-		{"log verify --proof bad.yaml --key x", 1, ""},
+		{"log verify --proof bad.yaml --key x", 2, "--key"},
 		{"log prove", 2, "ID"},
 		{"log show x y", 2, "ID"},
 		{"log nonsense", 2, "nonsense"},
