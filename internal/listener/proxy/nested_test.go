@@ -2,14 +2,11 @@ package proxy_test
 
 import (
 	"bufio"
-	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
-
-	"golang.org/x/net/http2"
 )
 
 func TestTunnelInsideATunnelIsRefusedAndRecorded(t *testing.T) {
@@ -60,18 +57,10 @@ func TestTunnelInsideATunnelIsRefusedAndRecorded(t *testing.T) {
 
 func TestTunnelInsideATunnelOverHTTP2IsRefusedAndRecorded(t *testing.T) {
 	r := newRig(t, func(http.ResponseWriter, *http.Request) {}, nil, "version: 1\ndefault: allow\n")
-	c := tls.Client(r.dial(host+":443"), &tls.Config{RootCAs: r.roots, ServerName: host, NextProtos: []string{"h2"}})
-	cc, err := (&http2.Transport{}).NewClientConn(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req, err := http.NewRequest(http.MethodConnect, "https://other.example:8443", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res, err := cc.RoundTrip(req)
-	if err != nil || res.StatusCode != 400 || res.Header.Get("Outvet-Call") == "" {
-		t.Fatalf("%+v, %v", res, err)
+	peer := r.h2(t)
+	st := peer.open([]string{":method", "CONNECT", ":authority", "other.example:8443"}, true)
+	if st.end(); st.status() != "400" || st.field(0, "outvet-call") == "" {
+		t.Fatalf("status %s, call %q", st.status(), st.field(0, "outvet-call"))
 	}
 	p := r.log.wait(t, 1)[0]
 	if p.decided.Host != "other.example" || p.closed.Outcome.Sent != 0 {
