@@ -116,3 +116,53 @@ func TestEndlessCompressedStreamHidesNothingBehindItsEnd(t *testing.T) {
 		}
 	}
 }
+
+// FuzzDamagedStream: whatever stands where compressed data should, it leaves byte
+// for byte, and a token behind it is in a window before it leaves.
+func FuzzDamagedStream(f *testing.F) {
+	f.Add([]byte("text"), uint8(0), uint16(3), uint8(0), []byte("tail"), uint64(1), false)
+	f.Add([]byte("0"), uint8(1), uint16(60000), uint8(0), []byte{}, uint64(2), true)
+	f.Add([]byte("abc"), uint8(2), uint16(900), uint8(7), []byte{}, uint64(3), false)
+	f.Add([]byte(""), uint8(3), uint16(1), uint8(0), []byte("\x1f\x8b\x08"), uint64(4), true)
+	codings := []string{"gzip", "deflate", "zstd", "br", "gzip, br"}
+	f.Fuzz(func(t *testing.T, piece []byte, which uint8, times uint16, flip uint8, tail []byte, seed uint64, endless bool) {
+		if len(piece) > 64 || len(tail) > 4096 {
+			return
+		}
+		coding := codings[int(which)%len(codings)]
+		in := bytes.Repeat(piece, int(times))
+		for c := range strings.SplitSeq(coding, ", ") {
+			in = coded(t, c, in)
+		}
+		rnd := rand.New(rand.NewPCG(seed, 5))
+		for range flip % 8 {
+			in[rnd.IntN(len(in))] ^= byte(1 + rnd.IntN(255))
+		}
+		in = append(append(in, tail...), " "+token+" "...)
+		m := &Message{Header: http.Header{"Content-Encoding": {coding}}, Length: -1, Endless: endless, Body: &chunked{in, rnd, 1 + rnd.IntN(len(in))}}
+		st := NewStream(m, nil, Limits{})
+		var out []byte
+		var seen bool
+		for {
+			c, err := st.Next()
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkContent(t, c)
+			seen = seen || bytes.Contains(c.Text, []byte(token))
+			b, err := st.Emit(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if out = append(out, b...); !seen && bytes.Contains(out, []byte(token)) {
+				t.Fatalf("the token left, and no window had it")
+			}
+		}
+		if !bytes.Equal(out, in) {
+			t.Fatalf("%d bytes in, %d out, or others", len(in), len(out))
+		}
+	})
+}

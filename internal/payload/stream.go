@@ -47,6 +47,7 @@ type Stream struct {
 	buf  []byte // decoded bytes that are not done with
 	base int64  // place of buf in the decoded stream
 	size int    // of the window in buf; the rest is part of a rune
+	seen int    // bytes at the head of buf that stood in the window before
 	next int    // where in buf the next window begins
 	left int    // bytes at the head of buf that have left already
 	err  error  // of src, or io.EOF
@@ -60,6 +61,7 @@ type Stream struct {
 	problem string    // why the coding cannot be read
 	tell    bool      // no window has said the problem yet
 	wire    wireTurn  // of a compressed stream that is endless
+	past    []byte    // the last wire bytes of such a stream that left
 	lim     Limits
 }
 
@@ -111,7 +113,7 @@ func (s *Stream) Next() (*Content, error) {
 		return s.asWire(), nil
 	}
 	s.drop()
-	seen := len(s.buf)
+	s.seen = len(s.buf)
 	if err := s.fill(); err != nil {
 		return nil, err
 	}
@@ -122,7 +124,7 @@ func (s *Stream) Next() (*Content, error) {
 	if s.err == nil && !s.endless {
 		s.size = wholeRunes(s.buf)
 	}
-	s.decode(min(seen, s.size))
+	s.decode(min(s.seen, s.size))
 	return s.c, nil
 }
 
@@ -171,7 +173,8 @@ func (s *Stream) asItCame() {
 	rest := bytes.Clone(s.raw.held[s.raw.sent:])
 	s.src = io.MultiReader(bytes.NewReader(rest), s.raw.r)
 	s.base += int64(len(s.buf))
-	s.buf, s.left = s.buf[:0], 0
+	s.buf = append(s.buf[:0], s.past...)
+	s.seen, s.left = len(s.buf), len(s.buf)
 	s.raw, s.closer, s.err, s.tell = nil, nil, nil, true
 }
 
@@ -180,8 +183,8 @@ func (s *Stream) asWire() *Content {
 	s.wire = wireShown
 	c := s.c
 	c.reset(s.lim, "body")
-	c.body, c.cut = s.raw.held[s.raw.sent:], true
-	c.offset, c.seen = s.base, 0
+	c.body, c.cut = append(bytes.Clone(s.past), s.raw.held[s.raw.sent:]...), true
+	c.offset, c.seen = s.base, len(s.past)
 	if len(c.body) > 0 {
 		c.readPlain(0, len(c.body), c.addDoc(doc{kind: bodyDoc}), root, unnamed, value, textForm)
 	}
@@ -245,7 +248,10 @@ func (s *Stream) Emit(edits []call.Edit) ([]byte, error) {
 	}
 	if s.wire == wireShown {
 		s.wire = wireLater
-		return s.raw.take(0, true), nil
+		out := s.raw.take(0, true)
+		s.past = append(s.past, out...)
+		s.past = s.past[:copy(s.past, s.past[max(len(s.past)-overlap, 0):])]
+		return out, nil
 	}
 	done := s.err == io.EOF
 	s.next = s.size
