@@ -37,7 +37,9 @@ func logSearchCommand() *cobra.Command {
 		Long: `search prints the calls that match EXPR, decided joined with closed. A term is
 [!]FIELD OP VALUE or "text"; space is and, | is or, parentheses group. Operators:
 : equals (glob *), ~ regular expression, > < >= <= with units (10k, 1m, 2h).
-Fields: ` + strings.Join(filter.Fields(), " ") + `.`,
+Fields: ` + strings.Join(filter.Fields(), " ") + `.
+A verdict with * was observed and not enforced; of a call that is open the status
+says so.`,
 		Example: `  outvet log search 'host:github.com method:POST verdict:block bytes>10k'
   outvet log search 'finding:secret/* !mode:observe time<2h' --json`,
 		RunE: func(c *cobra.Command, args []string) error {
