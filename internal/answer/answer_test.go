@@ -109,7 +109,7 @@ func TestTheDetailIsOneActionableSentencePerFact(t *testing.T) {
 	}{
 		{call.Decision{Verdict: call.Block, Rule: "default"}, "This request was not sent. Policy does not allow POST to api.x.com in this session. Retrying or using another tool, DNS or proxy will give the same result. Id 9K7Q2M."},
 		{call.Decision{Verdict: call.Block, Rule: "r", Reason: "No uploads here."}, "This request was not sent. No uploads here. Retrying or using another tool, DNS or proxy will give the same result. Id 9K7Q2M."},
-		{call.Decision{Verdict: call.Hold, Rule: "r", Reason: "x"}, `This request is waiting for a person (id 9K7Q2M). It was not sent. It will be sent once if the identical request is repeated after approval; "outvet wait 9K7Q2M" returns when decided.`},
+		{call.Decision{Verdict: call.Hold, Rule: "r", Reason: "x"}, "This request was not sent: x. Nobody can be asked yet; repeating it will give the same result. Id 9K7Q2M."},
 		{call.Decision{Verdict: call.Block, Code: "approval_refused", Reason: "use the staging key"}, `Declined by reviewer: "use the staging key". Id 9K7Q2M.`},
 		{call.Decision{Verdict: call.Block, Rule: "fault", Code: "fault", Reason: "outvet could not inspect the request. It was not sent."}, "outvet could not inspect the request. It was not sent. Id 9K7Q2M."},
 	} {
@@ -126,7 +126,7 @@ func TestTheDetailIsOneActionableSentencePerFact(t *testing.T) {
 		if doc.Detail != tc.want {
 			t.Errorf("detail %q\nwant   %q", doc.Detail, tc.want)
 		}
-		if held := tc.d.Verdict == call.Hold; doc.Retryable != held || (doc.Code == "approval_pending") != held || a.Status != 403 {
+		if held := tc.d.Verdict == call.Hold; doc.Retryable || (doc.Code == "approval_pending") != held || a.Status != 403 {
 			t.Errorf("held %v, told %+v with status %d", held, doc, a.Status)
 		}
 	}

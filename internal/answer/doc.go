@@ -43,7 +43,7 @@
 // no-store and Content-Length; those about a call have Outvet-Call with its
 // short ID. A problem document has type, title, status, detail, instance
 // (urn:outvet:call: and the whole ID) and code, rule, call, retryable,
-// retry_after, findings (kinds only).
+// findings (kinds only).
 //
 // Example, of a GET by curl:
 //
