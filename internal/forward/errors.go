@@ -151,7 +151,7 @@ func network(err error) (string, int, string) {
 		return "connection_read_timeout", http.StatusGatewayTimeout, "the server fell silent"
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		return "connection_limit_reached", http.StatusServiceUnavailable, "this machine has no file descriptors left"
-	case dialling && errors.Is(err, syscall.EADDRNOTAVAIL):
+	case dialling && errors.Is(err, syscall.EADDRINUSE):
 		return "connection_limit_reached", http.StatusServiceUnavailable, "this machine has no local port left to connect from"
 	case dialling && (errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES)):
 		return "destination_unavailable", http.StatusBadGateway, "this machine does not let outvet connect there: look at its firewall"

@@ -234,7 +234,7 @@ func TestClassifyKeepsWhatIsClassified(t *testing.T) {
 
 func TestFaultsOfThisMachineAreToldFromThoseOfTheServer(t *testing.T) {
 	for errno, want := range map[syscall.Errno]string{
-		syscall.EMFILE: "no file descriptors left", syscall.EADDRNOTAVAIL: "no local port left",
+		syscall.EMFILE: "no file descriptors left", syscall.EADDRINUSE: "no local port left",
 		syscall.EPERM: "firewall", syscall.EACCES: "firewall",
 		syscall.ENOBUFS: "could not be made: no buffer space available",
 	} {
