@@ -143,3 +143,20 @@ func TestPlaceOfACallIsWrittenAsAPersonWould(t *testing.T) {
 		}
 	}
 }
+
+func TestFailedTestOfAPolicyIsToldByTestAndLintReadsOn(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("p.yaml", []byte("version: 1\ndefault: allow\ntests:\n  - {block: \"GET https://a.example/\"}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	state := t.TempDir()
+	if code, out, err := say(t, "policy", "test", "--state", state, "-o", "tap", "p.yaml"); code != exitRefused || !strings.Contains(out, "not ok 1") {
+		t.Errorf("policy test: exit code %d\n%s%s", code, out, err)
+	}
+	if code, _, err := say(t, "policy", "lint", "--state", state, "p.yaml"); strings.Contains(err, "test fails") || code == exitUsage {
+		t.Errorf("policy lint: exit code %d, %s", code, err)
+	}
+	if code, _, err := say(t, "check", "--state", state, "--policy", "p.yaml", "GET", "https://a.example/"); code != exitUsage || !strings.Contains(err, "p.yaml:4:6: test fails") {
+		t.Errorf("check: exit code %d, %s", code, err)
+	}
+}
