@@ -217,7 +217,7 @@ func TestNothingIsReadAfterTheCallIsClosed(t *testing.T) {
 }
 
 func TestBombFarIntoALongBodyIsUnreadAndPolicyDecides(t *testing.T) {
-	bomb := gzipped(t, strings.Repeat("0", 40<<20))
+	bomb := gzipped(t, strings.Repeat("0", 8<<20))
 	for text, verdict := range map[string]call.Verdict{rulesText: call.Block, maskText: call.Allow} {
 		g, log := newGate(t, text, inspectors(t))
 		small(g)

@@ -39,7 +39,7 @@ func unreadable(t *testing.T, m *Message) (out []byte, why map[string]bool) {
 }
 
 func TestStreamWhoseCodingIsDamagedSaysSoAndLeavesAsItCame(t *testing.T) {
-	noise := make([]byte, 400_000)
+	noise := make([]byte, 250_000)
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for i := range noise {
 		noise[i] = "abcdefghijklmnopqrstuvwxyz    \n"[rnd.IntN(31)]
@@ -51,13 +51,16 @@ func TestStreamWhoseCodingIsDamagedSaysSoAndLeavesAsItCame(t *testing.T) {
 			broken[i] ^= 0x5a
 		}
 		for name, in := range map[string][]byte{
-			"a bomb":      coded(t, coding, bytes.Repeat([]byte("0"), 600<<20/10)),
+			"a bomb":      coded(t, coding, bytes.Repeat([]byte("0"), 6<<20)),
 			"cut":         whole[:len(whole)-20],
 			"broken":      broken,
-			"not in it":   []byte(strings.Repeat("plain ", 50_000)),
+			"not in it":   []byte(strings.Repeat("plain ", 20_000)),
 			"with a tail": append(bytes.Clone(whole), " and a tail"...),
 		} {
 			for _, endless := range []bool{false, true} {
+				if racing && endless {
+					continue // slow, and the same code
+				}
 				m := &Message{Header: http.Header{"Content-Encoding": {coding}}, Length: -1, Endless: endless,
 					Body: &chunked{in, rand.New(rand.NewPCG(3, 4)), 70_000}}
 				out, why := unreadable(t, m)
