@@ -119,7 +119,7 @@ func hammer(t *testing.T, s *served, sizes map[string]int) {
 		if secure {
 			c, err = s.secure(host+":443", &tls.Config{ServerName: host, NextProtos: []string{"http/1.1"}})
 		} else {
-			c, err = net.Dial("tcp", s.proxy)
+			c, err = net.Dial("tcp", s.Proxy)
 			target = "http://" + host + "/"
 		}
 		if err != nil {

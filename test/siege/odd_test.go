@@ -18,7 +18,7 @@ type vitals struct{ goroutines, files, heap float64 }
 
 func (s *served) vitals() (v vitals) {
 	s.t.Helper()
-	res, err := http.Get("http://" + s.console + "/metrics")
+	res, err := http.Get("http://" + s.Console + "/metrics")
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func TestOddExchangesLeaveNothingBehind(t *testing.T) {
 			if i%10 == 0 {
 				s.streams(t, i)
 			}
-			if err := oddities[i%len(oddities)].run(s.proxy); err != nil {
+			if err := oddities[i%len(oddities)].run(s.Proxy); err != nil {
 				t.Error(err)
 			}
 		})

@@ -172,7 +172,7 @@ func (x *exchange) respond(res *http.Response) {
 	if w, ok := x.w.(*response); ok {
 		w.names, w.status = x.trace.Answered, res.Status
 	} else {
-		for _, k := range [...]string{"Date", "Content-Type"} {
+		for _, k := range [...]string{"Date", "Content-Type", "Content-Length"} {
 			if _, ok := dst[k]; !ok {
 				dst[k] = nil // else net/http would add one
 			}

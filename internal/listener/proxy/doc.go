@@ -29,7 +29,8 @@
 //
 // Nothing leads back to a port where this program itself listens, in whatever
 // spelling: a request is answered 508, a raw connection closed, SOCKS answered
-// 0x02, and the record says so. A CONNECT within a tunnel is refused.
+// 0x02, and the record says so. A CONNECT within a tunnel is refused (400)
+// and recorded.
 //
 // Responses are passed on as they come, each read flushed, with 1xx answers and
 // trailers. Alt-Svc is removed: it would lead the client past us. A response
