@@ -99,12 +99,12 @@ func (s *Server) contradict(w http.ResponseWriter, r *http.Request, host string,
 // names would have to be judged by the rules of the host of the tunnel.
 func (x *exchange) nested() {
 	const why = "a tunnel was asked for inside a tunnel"
-	to := &tunnel{host: x.t.host, port: x.t.port, caller: x.t.caller}
+	to := &tunnel{host: x.t.host, port: x.t.port, caller: x.t.caller, entry: x.t.entry, witness: x.t.witness}
 	if host, port, ok := authority(x.r.Host); ok {
 		to.host, to.port = host, port
 	}
 	x.c, x.m = to.call("connect", "CONNECT"), &payload.Message{Host: to.host}
-	x.c.Caller.Agent = agent(x.r.Header)
+	claims(&x.c.Caller, x.r.Header)
 	x.open()
 	x.out.Error = why
 	x.fail(*malformed(why + ": CONNECT to the proxy itself"))
