@@ -122,7 +122,7 @@ func decide(c *cobra.Command, flags *policyFlags, dir string, r policy.Request) 
 	if err != nil {
 		return call.Decision{}, err
 	}
-	d, err := judge(src.key)(c.Context(), p, r)
+	d, err := src.judge()(c.Context(), p, r)
 	if err != nil {
 		return d, usage(err)
 	}

@@ -109,7 +109,7 @@ A policy whose tests fail does not load either.`,
 			if err != nil {
 				return err
 			}
-			results := p.Test(c.Context(), judge(src.key))
+			results := p.Test(c.Context(), src.judge())
 			if err := print(c.OutOrStdout(), src.name, results); err != nil {
 				return err
 			}
@@ -149,7 +149,7 @@ func policyExplainCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			set, err := inspectors(p, src.key)
+			set, err := src.inspectors(p)
 			if err != nil {
 				return usage(err)
 			}

@@ -34,8 +34,8 @@ func (o *policyFlags) add(c *cobra.Command) {
 type source struct {
 	name    string // for people
 	options policy.Options
-	key     []byte
 	warn    string // what the user should know before it is used
+	bench
 }
 
 // find returns the source that the flags, the environment and the usual places
@@ -100,7 +100,9 @@ func workspace(f string, s state) (*source, error) {
 // load reads the policy, runs its tests and reports all that is wrong with it.
 func (s *source) load(ctx context.Context) (*policy.Policy, error) {
 	o := s.options
-	o.Judge = judge(s.key)
+	o.Judge = s.judge()
+	// A preset is part of the program, and so are its tests (TestPresetsPassTheirTests).
+	o.Untested = o.Preset != "" && len(o.Layers) == 0
 	p, err := policy.Load(ctx, o)
 	if err != nil {
 		return nil, usage(err)
@@ -112,9 +114,9 @@ func (s *source) load(ctx context.Context) (*policy.Policy, error) {
 // bad one keeps the old in force.
 func (s *source) watch(ctx context.Context, hup <-chan os.Signal, h *house) {
 	o := s.options
-	o.Judge = judge(s.key)
+	o.Judge = s.judge()
 	apply := func(p *policy.Policy) {
-		if err := h.install(p, s.key, s.name); err != nil {
+		if err := h.install(p, s); err != nil {
 			h.log.Error("policy kept", "source", s.name, "err", err)
 		}
 	}

@@ -24,11 +24,11 @@ func TestPolicyOfTheReadmeLoadsAndPassesItsTests(t *testing.T) {
 	if !ok {
 		t.Fatal("the README shows no policy")
 	}
-	p, err := policy.Load(t.Context(), policy.Options{Name: "README.md", Text: []byte(text), Judge: judge([]byte("key"))})
+	p, err := policy.Load(t.Context(), policy.Options{Name: "README.md", Text: []byte(text), Judge: (&bench{key: []byte("key")}).judge()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := p.Test(t.Context(), judge(nil)); len(got) != 2 {
+	if got := p.Test(t.Context(), (&bench{}).judge()); len(got) != 2 {
 		t.Errorf("%d tests ran, want the 2 that the README shows", len(got))
 	}
 	for _, problem := range p.Lint() {
@@ -70,4 +70,18 @@ func TestEveryCommandPrintsJSONOrSaysWhyNot(t *testing.T) {
 			t.Errorf("%s: short help %q", path, short)
 		}
 	})
+}
+
+func TestPresetsPassTheirTests(t *testing.T) {
+	for _, name := range policy.Presets() {
+		p, err := policy.Load(t.Context(), policy.Options{Preset: name, Untested: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range p.Test(t.Context(), (&bench{}).judge()) {
+			if r.Failure != "" {
+				t.Errorf("%s: %s", r.At, r.Failure)
+			}
+		}
+	}
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
+	"sync"
 
 	"outvet/internal/gate"
 	"outvet/internal/inspect"
@@ -13,11 +15,7 @@ import (
 
 // inspectors is the only list of inspectors, in the order they run. A new one is
 // a folder below internal/inspect and a line here.
-func inspectors(p *policy.Policy, key []byte) (*inspect.Set, error) {
-	known, err := knownSecrets(p.Secrets())
-	if err != nil {
-		return nil, err
-	}
+func inspectors(key []byte, known []secret.Known) (*inspect.Set, error) {
 	secrets, err := secret.New(secret.Options{Key: key, Known: known})
 	if err != nil {
 		return nil, err
@@ -27,10 +25,40 @@ func inspectors(p *policy.Policy, key []byte) (*inspect.Set, error) {
 	)
 }
 
-// judge decides for tests, checks and explanations by the gate itself.
-func judge(key []byte) policy.Judge {
-	return gate.Judge(func(p *policy.Policy) (*inspect.Set, error) { return inspectors(p, key) })
+// A bench keeps the inspectors that were made last. Making them takes longer than
+// all else at the start, and a policy is tested with them before it is in force.
+type bench struct {
+	key []byte // of the digests of findings
+
+	mu    sync.Mutex
+	set   *inspect.Set
+	known []secret.Known // that set was made for
 }
+
+// inspectors returns the inspectors that p needs.
+func (b *bench) inspectors(p *policy.Policy) (*inspect.Set, error) {
+	known, err := knownSecrets(p.Secrets())
+	if err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.set != nil && slices.EqualFunc(known, b.known, same) {
+		return b.set, nil
+	}
+	set, err := inspectors(b.key, known)
+	if err == nil {
+		b.set, b.known = set, known
+	}
+	return set, err
+}
+
+func same(a, b secret.Known) bool {
+	return a.Name == b.Name && bytes.Equal(a.Value, b.Value) && slices.Equal(a.Home, b.Home)
+}
+
+// judge decides for tests, checks and explanations by the gate itself.
+func (b *bench) judge() policy.Judge { return gate.Judge(b.inspectors) }
 
 // knownSecrets reads the values that a policy names. A value that cannot be read
 // is an error: nobody must believe that it is looked for.

@@ -301,6 +301,9 @@ func (c *Content) Disturb(from, to int, found bool) {
 	if len(c.cells) == 0 || c.lim.Memory == nil {
 		return
 	}
+	if to <= int(c.parts[c.bodyPart].start) {
+		return // what is within reach of the head is read in any case
+	}
 	if found {
 		for i := c.segmentAt(from); i < len(c.segments) && c.segments[i].From < to; i++ {
 			if s := &c.segments[i]; s.cell >= 0 {

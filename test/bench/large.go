@@ -9,23 +9,29 @@ import (
 // steps is how often a conversation grows until a new one begins.
 const steps = 8
 
-// large compares bodies of 1 MB: new ones, and one that is sent again with 4 KB
-// more each time, as agents do.
+// another gives each turn a conversation of size bytes that nobody saw before.
+func another(size int) func(round, turn int) load.Job {
+	return func(round, turn int) load.Job {
+		j := chat(1 << 10)
+		j.Body = load.NewConversation(uint64(size+(round+2)*1000+turn), size).Body()
+		return j
+	}
+}
+
+// large compares bodies that are new each time, and one of 1 MB that is sent again
+// with 4 KB more each time, as agents do.
 func (b *bench) large() error {
 	cs, err := b.contenders("mitm-scan", "mitm")
 	if err != nil {
 		return err
 	}
 	cs = cs[:3]
-	next := func(fresh uint64) func(int, int) load.Job {
-		return func(round, turn int) load.Job {
-			j := chat(1 << 10)
-			j.Body = load.NewConversation(fresh+uint64(round+2)*100+uint64(turn), 1<<20).Body()
-			return j
-		}
-	}
-	rounds, err := load.Turns(b.ctx, cs, chat(1<<10), pick(b, 5, 11), 4, next(1<<20), b.saying("1 MB, each time another"))
+	rounds, err := load.Turns(b.ctx, cs, chat(1<<10), pick(b, 5, 11), pick(b, 40, 80), another(64<<10), b.saying("64 KB, each time another"))
 	if err != nil {
+		return err
+	}
+	b.add(ratio(Row{What: "64 KB, each time another", Budget: 1.6}, rounds, cs, 0, 1, load.CPU, "µs"))
+	if rounds, err = load.Turns(b.ctx, cs, chat(1<<10), pick(b, 5, 11), 4, another(1<<20), b.saying("1 MB, each time another")); err != nil {
 		return err
 	}
 	b.add(ratio(Row{What: "1 MB, each time another"}, rounds, cs, 0, 1, load.CPU, "µs"))
