@@ -8,10 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -23,28 +20,19 @@ type client struct {
 
 // running returns a client of the outvet that serves s.
 func running(s state) (*client, error) {
-	addr, err := os.ReadFile(s.path("console"))
-	if err != nil || !s.served() {
-		return nil, usage(fmt.Errorf("no outvet serves %s", s), "start it with outvet serve --state "+string(s))
+	addr, ok := s.served()
+	if !ok {
+		return nil, usage(fmt.Errorf("%w %s", errNotServed, s), "start it with outvet serve --state "+string(s))
 	}
 	token, err := s.token()
 	if err != nil {
 		return nil, err
 	}
-	return &client{"http://" + strings.TrimSpace(string(addr)), token}, nil
+	return &client{"http://" + addr, token}, nil
 }
 
-// served reports whether a process has the log open for writing. The address that
-// one left behind when it crashed may be somebody else's by now, who must not get
-// the token.
-func (s state) served() bool {
-	f, err := os.Open(s.path(filepath.Join("log", "lock")))
-	if err != nil {
-		return false
-	}
-	defer f.Close() // which ends the lock, too
-	return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
-}
+// errNotServed is the error of who asks for an outvet that is not there.
+var errNotServed = errors.New("no outvet serves")
 
 // errNoAnswer is the error of a client that reaches nobody.
 var errNoAnswer = errors.New("no outvet answers")

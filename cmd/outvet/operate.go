@@ -2,18 +2,14 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
-	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"outvet/call"
 	"outvet/internal/kill"
 	"outvet/internal/metrics"
-	"outvet/internal/record"
 )
 
 // operate adds what the house needs to be watched and stopped.
@@ -51,6 +47,7 @@ func (h *house) follow() (stop func()) {
 	go h.gate.Switch.Watch(ctx, h.gate.Look)
 	go h.signals.pull(ctx, h)
 	go h.watchAuthority(ctx)
+	go h.watchSessions(ctx)
 	go h.manager.live(func() {
 		h.gate.OpenCalls()
 		h.sessions.Stopped(&call.Caller{})
@@ -58,38 +55,24 @@ func (h *house) follow() (stop func()) {
 	return cancel
 }
 
-// ending is what a process that drains may take beyond its --drain.
-const ending = 10 * time.Second
-
-// glance is how long a command that looks who serves may hold the lock.
-const glance = 200 * time.Millisecond
-
-// openRecord opens the log. It has one writer: where another outvet is about to
-// end, this one waits for it, and where it is not, it says so at once.
-func (h *house) openRecord(ctx context.Context, drain time.Duration) (*record.Log, error) {
-	most, said := drain+ending, false
-	begin := time.Now()
-	for end := begin.Add(most); ; {
-		l, err := record.Open(string(h.state), record.Options{})
-		if !errors.Is(err, record.ErrLocked) {
-			return l, err
-		}
-		if addr, err := os.ReadFile(h.console); err == nil && time.Since(begin) > glance {
-			return nil, usage(fmt.Errorf("another outvet serves %s, with its console at %s", h.state, strings.TrimSpace(string(addr))),
-				"end it first, or give this one a state directory of its own with --state DIR")
-		}
-		if time.Now().After(end) {
-			return nil, usage(fmt.Errorf("another outvet has the log of %s open and did not end within %s", h.state, most),
-				"wait until it has ended, or end it")
-		}
-		if !said && time.Since(begin) > glance {
-			h.log.Info("another outvet is ending; waiting until it has closed the log", "at_most", most)
-			said = true
-		}
+// watchSessions takes in what others write to the journal of sessions: outvet
+// session, and other processes that use the same state.
+func (h *house) watchSessions(ctx context.Context) {
+	t := time.NewTicker(kill.Poll)
+	defer t.Stop()
+	said := ""
+	for {
 		select {
 		case <-ctx.Done():
-			return nil, errors.New("ended while another outvet had the log open")
-		case <-time.After(50 * time.Millisecond):
+			return
+		case <-t.C:
+		}
+		err := h.gate.LookSessions()
+		if err != nil && err.Error() != said {
+			h.log.Error("quarantines of others are not known", "err", err)
+		}
+		if said = ""; err != nil {
+			said = err.Error()
 		}
 	}
 }

@@ -107,7 +107,7 @@ outvet, without being told of a proxy. See doc/operating.md.`,
 type house struct {
 	state     state
 	log       *slog.Logger
-	record    *record.Log
+	record    *record.Shared
 	sessions  *session.Table
 	gate      *gate.Gate
 	upstream  *forward.Forwarder
@@ -117,8 +117,8 @@ type house struct {
 	manager   manager
 	metrics   *metrics.Metrics
 	authority *ca.Authority
+	seat      *seat
 	sandboxes []*sealed.Sandbox
-	console   string // file with the address of the API
 }
 
 func (o *serving) run(c *cobra.Command) error {
@@ -138,6 +138,10 @@ func (o *serving) run(c *cobra.Command) error {
 	if h.state, err = openState(o.state); err != nil {
 		return err
 	}
+	if h.seat, err = h.state.sit(); err != nil {
+		return err
+	}
+	defer h.seat.rise()
 	key, err := h.state.digestKey()
 	if err != nil {
 		return err
@@ -165,7 +169,6 @@ func (o *serving) run(c *cobra.Command) error {
 // build opens what the house stands on: record, sessions, CA, upstream.
 func (h *house) build(ctx context.Context, o *serving) error {
 	dir := string(h.state)
-	h.console = h.state.path("console")
 	up := forward.Options{}
 	for _, s := range o.connectTo {
 		to, err := forward.ParseConnectTo(s)
@@ -188,8 +191,7 @@ func (h *house) build(ctx context.Context, o *serving) error {
 	if h.authority, err = ca.Open(dir); err != nil {
 		return err
 	}
-	// The log comes first: who has it open may still write to the rest.
-	if h.record, err = h.openRecord(ctx, o.drain); err != nil {
+	if h.record, err = record.Share(ctx, dir, record.Options{}); err != nil {
 		return err
 	}
 	if h.sessions, err = session.Open(h.state.sessions()); err != nil {
@@ -240,10 +242,9 @@ func (h *house) serve(ctx context.Context, o *serving, src *source, c *cobra.Com
 	}
 	h.api = &http.Server{ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, ErrorLog: slog.NewLogLogger(h.log.Handler(), slog.LevelWarn),
 		Handler: api.New(h.gate, token, api.Options{Metrics: h.metrics.Handler(), MetricsOpen: o.metricsOpen})}
-	if err := os.WriteFile(h.console, []byte(consoles[0].Addr().String()+"\n"), 0o600); err != nil {
+	if err := h.seat.say(consoles[0].Addr().String()); err != nil {
 		return err
 	}
-	defer os.Remove(h.console)
 	if err := h.attach(&o.attaching); err != nil {
 		return err
 	}
@@ -274,7 +275,7 @@ func (h *house) serve(ctx context.Context, o *serving, src *source, c *cobra.Com
 // drain ends the listeners and waits for the calls under way, at most so long.
 func (h *house) drain(most time.Duration) error {
 	h.manager.tell("STOPPING=1")
-	os.Remove(h.console) // who starts now knows that we are about to end
+	h.seat.rise() // who starts now may serve
 	h.log.Info("draining", "at_most", most)
 	ctx, cancel := context.WithTimeout(h.signals.hurry, most)
 	defer cancel()

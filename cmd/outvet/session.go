@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -10,6 +12,11 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"outvet/call"
+	"outvet/internal/gate"
+	"outvet/internal/record"
+	"outvet/internal/session"
 )
 
 func sessionCommand() *cobra.Command {
@@ -78,19 +85,26 @@ func sessionChangeCommand(verb, short string) *cobra.Command {
 				return err
 			}
 			cl, err := running(s)
+			if errors.Is(err, errNotServed) { // what runs takes it in from the journal
+				err := alone(c.Context(), s, func(g *gate.Gate) error {
+					if verb == "quarantine" {
+						return g.Quarantine(call.SessionID(args[0]), me(), why)
+					}
+					return g.Release(call.SessionID(args[0]), me())
+				})
+				if err != nil {
+					return err
+				}
+				return changed(c, asJSON, args[0], verb)
+			}
 			if err != nil {
 				return err
 			}
-			var reply map[string]string
 			body := map[string]string{"by": me(), "why": why}
-			if err := cl.do(c.Context(), "POST", "/v1/sessions/"+url.PathEscape(args[0])+"/"+verb, body, &reply); err != nil {
+			if err := cl.do(c.Context(), "POST", "/v1/sessions/"+url.PathEscape(args[0])+"/"+verb, body, &struct{}{}); err != nil {
 				return err
 			}
-			if asJSON {
-				return printJSON(c.OutOrStdout(), reply)
-			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "%sd %s\n", verb, clean(args[0]))
-			return err
+			return changed(c, asJSON, args[0], verb)
 		},
 	}
 	stateFlag(c, &dir)
@@ -99,6 +113,29 @@ func sessionChangeCommand(verb, short string) *cobra.Command {
 		c.Flags().StringVar(&why, "why", "stopped by hand", "reason, for the agent and the record")
 	}
 	return c
+}
+
+// changed says what was done to a session.
+func changed(c *cobra.Command, asJSON bool, session, verb string) error {
+	if asJSON {
+		return printJSON(c.OutOrStdout(), map[string]string{"session": session, "state": verb + "d"})
+	}
+	_, err := fmt.Fprintf(c.OutOrStdout(), "%sd %s\n", verb, clean(session))
+	return err
+}
+
+// alone changes the sessions of s where nobody serves it.
+func alone(ctx context.Context, s state, change func(*gate.Gate) error) error {
+	sessions, err := session.Open(s.sessions())
+	if err != nil {
+		return err
+	}
+	defer sessions.Close()
+	log, err := record.Share(ctx, string(s), record.Options{})
+	if err != nil {
+		return err
+	}
+	return errors.Join(change(&gate.Gate{Sessions: sessions, Log: log}), log.Close())
 }
 
 // me names the person at the terminal for the record.

@@ -179,8 +179,13 @@ func race(ctx context.Context, d *net.Dialer, addrs []netip.Addr, port uint16) (
 		err  error
 	}
 	connect := func(a netip.Addr) result {
-		c, err := d.DialTCP(ctx, "tcp", netip.AddrPort{}, netip.AddrPortFrom(a, port))
-		return result{c, a, err}
+		// Not DialTCP: that binds a port before it connects, which the kernel must then
+		// find free towards all destinations, and not towards this one alone.
+		c, err := d.DialContext(ctx, "tcp", netip.AddrPortFrom(a, port).String())
+		if err != nil {
+			return result{nil, a, err}
+		}
+		return result{c.(*net.TCPConn), a, nil}
 	}
 	if addrs = alternate(addrs); len(addrs) == 1 {
 		r := connect(addrs[0])

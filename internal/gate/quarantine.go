@@ -31,6 +31,16 @@ func (g *Gate) Quarantine(id call.SessionID, by, why string) error {
 		Note: "quarantined by " + by, Decision: &call.Decision{Verdict: call.Block, Rule: call.RuleQuarantine, Reason: why, By: by}})
 }
 
+// LookSessions takes in the quarantines and releases of other processes that share
+// the journal of sessions, and stops what is open of sessions that may not go on.
+func (g *Gate) LookSessions() error {
+	news, err := g.Sessions.Look()
+	if news {
+		g.rejudge()
+	}
+	return err
+}
+
 // Release lets a quarantined session call again. It is recorded before it counts.
 func (g *Gate) Release(id call.SessionID, by string) error {
 	err := g.record(&call.Record{Kind: call.Quarantined, Time: time.Now().UTC(), Session: id, Durable: true,

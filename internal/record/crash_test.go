@@ -24,6 +24,8 @@ func TestMain(m *testing.M) {
 	switch os.Getenv("RECORD_TEST_CHILD") {
 	case "write":
 		writeForever(os.Getenv("RECORD_TEST_DIR"))
+	case "share":
+		shareForever(os.Getenv("RECORD_TEST_DIR"))
 	case "full":
 		writeToFullDisk(os.Getenv("RECORD_TEST_DIR"))
 	case "":

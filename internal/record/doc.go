@@ -25,6 +25,12 @@
 // The feeder reads what it makes tiles of from the write-ahead log, so that
 // what follows a crash is what happens all the time.
 //
+// # Several writers
+//
+// One process at a time has the log open. [Share] lets others of the same user
+// write it too: they give their records to that one through a socket and wait for
+// its word, and one of them opens the log when it ends.
+//
 // # Reading
 //
 // A [Reader] reads beside the writer, in this or another process; [Search] and

@@ -64,6 +64,7 @@ func (l *Log) start() error {
 		return err
 	}
 	size := l.feed.tree.size
+	l.began = size
 	if l.seg, err = createSegment(l.home, size, 0); err != nil {
 		return err
 	}

@@ -37,6 +37,8 @@ type Log struct {
 	o    Options
 	lock *os.File
 
+	began int64 // entries when it was opened
+
 	// Owned by the goroutine run, from Open's end to Close.
 	feed      *feeder
 	wal       *walReader

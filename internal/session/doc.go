@@ -3,7 +3,9 @@
 // remember of each.
 //
 // A quarantine is written through to a journal before it counts, so that a
-// restart pardons nobody. A session whose name is only claimed shares the
+// restart pardons nobody. Several processes share one journal: what one writes the
+// others take in when they look (Table.Look), and before they write themselves. A
+// session whose name is only claimed shares the
 // quarantine of the peer it came from: giving oneself another name is no way
 // out.
 //

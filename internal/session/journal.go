@@ -6,17 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 
 	"outvet/call"
 )
 
 // A journal is a file of JSON lines, one for each quarantine (with a reason)
-// and each release (without). A nil journal takes everything and keeps nothing.
+// and each release (without). Several processes write it, one at a time under a
+// lock, each after it has read what the others wrote. A nil journal takes
+// everything and keeps nothing.
 type journal struct {
 	f    *os.File
-	good int64 // length of its whole lines
+	good int64 // length of the whole lines that were read or written here
+	line int   // how many they are
 }
 
 type entry struct {
@@ -28,62 +30,86 @@ type entry struct {
 // line that a crash left unfinished is dropped; damage before it is an error,
 // since what it pardons cannot be known.
 func Open(path string) (*Table, error) {
-	t := &Table{stopped: map[call.SessionID]string{}}
-	good, err := t.replay(path)
-	if err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("session: %w", err)
 	}
-	if err := f.Truncate(good); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("session: %w", err)
+	t := &Table{stopped: map[call.SessionID]string{}, journal: &journal{f: f}}
+	if _, err := t.replay(); err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
-	t.journal = &journal{f, good}
 	return t, nil
 }
 
-// replay reads the journal and returns the length of its whole lines.
-func (t *Table) replay(path string) (good int64, err error) {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
+// Look takes in what other processes wrote to the journal since, and reports
+// whether there was anything.
+func (t *Table) Look() (news bool, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.journal == nil {
+		return false, nil
 	}
+	info, err := t.journal.f.Stat()
 	if err != nil {
-		return 0, fmt.Errorf("session: %w", err)
+		return false, fmt.Errorf("session: %w", err)
 	}
-	defer f.Close()
-	r := bufio.NewReader(f)
-	for n := 1; ; n++ {
+	if info.Size() == t.journal.good {
+		return false, nil
+	}
+	return t.replay()
+}
+
+// replay reads the lines of the journal that were not read yet.
+func (t *Table) replay() (news bool, err error) {
+	j := t.journal
+	r := bufio.NewReader(io.NewSectionReader(j.f, j.good, 1<<62))
+	for {
 		line, err := r.ReadBytes('\n')
 		if err == io.EOF {
-			return good, nil // an unfinished line
+			return news, nil // an unfinished line
 		}
 		if err != nil {
-			return 0, fmt.Errorf("session: %w", err)
+			return news, fmt.Errorf("session: %w", err)
 		}
 		var e entry
 		if json.Unmarshal(line, &e) != nil || e.Session == "" {
-			return 0, fmt.Errorf("session: %s:%d: not a quarantine or release: restore the file, or remove it to pardon every session", path, n)
+			return news, fmt.Errorf("session: %s:%d: not a quarantine or release: restore the file, or remove it to pardon every session", j.f.Name(), j.line+1)
 		}
 		if e.Why == "" {
 			delete(t.stopped, e.Session)
 		} else {
 			t.stopped[e.Session] = e.Why
 		}
-		good += int64(len(line))
+		j.good += int64(len(line))
+		j.line++
+		news = true
 	}
 }
 
-// write appends e and waits until it is on disk.
-func (j *journal) write(e entry) error {
-	if j == nil {
+// note appends e to the journal, behind what others wrote, and waits until it is
+// on disk.
+func (t *Table) note(e entry) error {
+	if t.journal == nil {
 		return nil
 	}
+	unlock, err := lock(t.journal.f)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, err := t.replay(); err != nil {
+		return err
+	}
+	return t.journal.write(e)
+}
+
+// write puts e behind the last whole line.
+func (j *journal) write(e entry) error {
 	b, err := json.Marshal(e)
 	if err != nil {
+		return err
+	}
+	if err := j.f.Truncate(j.good); err != nil { // what a crash left unfinished
 		return err
 	}
 	n, err := j.f.WriteAt(append(b, '\n'), j.good)
@@ -91,6 +117,7 @@ func (j *journal) write(e entry) error {
 		return errors.Join(err, j.f.Truncate(j.good)) // half a line would spoil those after it
 	}
 	j.good += int64(n)
+	j.line++
 	return j.f.Sync()
 }
 

@@ -122,8 +122,9 @@ func (t *Table) Stop(why string, ids ...call.SessionID) error {
 		if _, done := t.stopped[id]; done {
 			continue
 		}
+		err := t.note(entry{Session: id, Why: why})
 		t.stopped[id] = why
-		if err := t.journal.write(entry{Session: id, Why: why}); err != nil && first == nil {
+		if err != nil && first == nil {
 			first = fmt.Errorf("session: quarantine of %q will not survive a restart: %w", id, err)
 		}
 	}
@@ -135,10 +136,15 @@ func (t *Table) Stop(why string, ids ...call.SessionID) error {
 func (t *Table) Release(id call.SessionID) (was bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.journal != nil {
+		if _, err := t.replay(); err != nil { // another process may have stopped it a moment ago
+			return false, err
+		}
+	}
 	if _, was = t.stopped[id]; !was {
 		return false, nil
 	}
-	if err := t.journal.write(entry{Session: id}); err != nil {
+	if err := t.note(entry{Session: id}); err != nil {
 		return true, fmt.Errorf("session: release of %q: %w", id, err)
 	}
 	delete(t.stopped, id)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -151,5 +152,44 @@ func TestTouchDoesNotAllocate(t *testing.T) {
 	now := time.Now()
 	if n := testing.AllocsPerRun(100, func() { s.Touch(w, now) }); n > 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestProcessesShareOneJournal(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "j")
+	a, b := open(t, path), open(t, path)
+	if err := errors.Join(a.Stop("x", "one"), b.Stop("y", "two"), a.Stop("z", "three")); err != nil {
+		t.Fatal(err)
+	}
+	if news, err := b.Look(); !news || err != nil {
+		t.Fatal(news, err)
+	}
+	if news, err := b.Look(); news || err != nil {
+		t.Fatal("news twice", err)
+	}
+	for _, id := range []call.SessionID{"one", "two", "three"} {
+		if b.Stopped(who(id, "", call.Observed)) == "" {
+			t.Errorf("b does not know that %s is stopped", id)
+		}
+	}
+	if was, err := a.Release("two"); !was || err != nil { // which b wrote
+		t.Fatal(was, err)
+	}
+	if _, err := b.Look(); err != nil || b.Stopped(who("two", "", call.Observed)) != "" {
+		t.Error("b does not know that two was released", err)
+	}
+	var wg sync.WaitGroup
+	for i, s := range []*Table{a, b, open(t, path), open(t, path)} {
+		wg.Go(func() {
+			for n := range 50 {
+				if err := s.Stop("many", call.SessionID(fmt.Sprintf("%d/%d", i, n))); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if got := len(open(t, path).List()); got != 202 {
+		t.Errorf("%d are stopped, want 202", got)
 	}
 }

@@ -57,6 +57,7 @@ func newOrigin(log, repos string) (*origin, error) {
 	mux.HandleFunc("/ws", o.webSocket)
 	mux.HandleFunc("/page", o.page)
 	mux.HandleFunc("/after", o.after)
+	mux.HandleFunc("/closed", func(http.ResponseWriter, *http.Request) { o.once.Do(func() { close(o.talked) }) })
 	mux.Handle("/git/", gitServer(repos))
 	for _, conf := range []*tls.Config{{GetCertificate: leaf, NextProtos: []string{"h2", "http/1.1"}}, nil} {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -118,16 +119,15 @@ func (o *origin) page(w http.ResponseWriter, _ *http.Request) {
 const ws = new WebSocket("wss://" + location.host + "/ws")
 ws.onopen = () => ws.send("hello")
 ws.onmessage = e => { document.body.append("said " + e.data); ws.send("the key is " + location.hash.slice(1)) }
-ws.onclose = e => document.body.append(" closed " + e.code + " " + e.reason)
+ws.onclose = e => { document.body.append(" closed " + e.code + " " + e.reason); fetch("/closed") }
 </script><img src=/after>`)
 }
 
-// after keeps a page loading until a WebSocket is over.
+// after keeps a page loading until it says that its WebSocket is over.
 func (o *origin) after(w http.ResponseWriter, r *http.Request) {
 	select {
 	case <-o.talked:
-		time.Sleep(500 * time.Millisecond) // the browser hears of it, too
-	case <-time.After(10 * time.Second):
+	case <-time.After(20 * time.Second):
 	case <-r.Context().Done():
 	}
 }
@@ -139,7 +139,6 @@ func (o *origin) webSocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer c.Close()
-	defer o.once.Do(func() { close(o.talked) })
 	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	fmt.Fprintf(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
 		base64.StdEncoding.EncodeToString(sum[:]))
