@@ -100,7 +100,10 @@ func launcher(text string) int {
 		tell(out, err)
 		return failed
 	}
-	if s.Terminal != nil {
+	shown := make(chan bool)
+	if s.Terminal == nil {
+		close(shown)
+	} else {
 		// what is written to the command's terminal comes out here
 		go func() {
 			for lines := bufio.NewScanner(s.Terminal); lines.Scan(); {
@@ -109,6 +112,7 @@ func launcher(text string) int {
 					s.Terminal.WriteString("\x03")
 				}
 			}
+			close(shown)
 		}()
 		s.Terminal.WriteString(l.Typed)
 	}
@@ -139,6 +143,7 @@ func launcher(text string) int {
 		tell(out, err)
 		return failed
 	}
+	<-shown
 	changes, err := s.Changes()
 	if err != nil {
 		tell(out, err)

@@ -25,7 +25,8 @@ type Sandbox struct {
 	// Agent is where it asks outvet itself, at AgentSocket. The caller's too.
 	Agent *net.UnixListener
 	// Terminal is our end of the command's terminal, nil if it has none of its own.
-	// The caller's too.
+	// The caller's too; what it gives ends with an error when the command has ended
+	// and all is read.
 	Terminal *os.File
 
 	config  Config
