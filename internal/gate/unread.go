@@ -19,3 +19,23 @@ func (p *Passage) noteUnread(unread []call.Uninspected) {
 		}
 	}
 }
+
+// Hidden says that from here on the payload of a raw connection cannot be read,
+// and why. The policy in force decides over that: the error is a *Stopped when
+// nothing more may leave.
+func (p *Passage) Hidden(why string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stopped != nil {
+		return p.stopped
+	}
+	policy := p.g.rules.Load().policy
+	c := *p.c
+	d := call.Decision{Uninspected: []call.Uninspected{{Part: "body", Reason: why}}, Policy: policy.Digest()}
+	policy.Decide(&c, &d)
+	p.noteUnread(d.Uninspected)
+	if d.Verdict != call.Allow && !d.Observed {
+		return p.stopLocked(d)
+	}
+	return nil
+}

@@ -24,6 +24,7 @@ type runner struct {
 type start struct {
 	path, dir string
 	argv, env []string
+	files     []uintptr
 	attr      *syscall.SysProcAttr
 }
 
@@ -44,7 +45,7 @@ func (s *stage) runner() (*runner, error) {
 			return
 		}
 		for c := range r.start {
-			pid, err := syscall.ForkExec(c.path, c.argv, &syscall.ProcAttr{Dir: c.dir, Env: c.env, Files: []uintptr{0, 1, 2}, Sys: c.attr})
+			pid, err := syscall.ForkExec(c.path, c.argv, &syscall.ProcAttr{Dir: c.dir, Env: c.env, Files: c.files, Sys: c.attr})
 			r.started <- started{pid, err}
 		}
 	}()
@@ -78,12 +79,13 @@ func (s *stage) command(r *runner) error {
 	if err != nil {
 		return s.link.send(message{Word: wordEnded, Code: code, Text: err.Error()})
 	}
-	c := start{path, o.Dir, o.Command, o.Env, &syscall.SysProcAttr{
+	c := start{path, o.Dir, o.Command, o.Env, s.files[:], &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: o.User, HostID: 0, Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: o.Group, HostID: 0, Size: 1}},
 		Setsid:      true, // signals of the caller's terminal come by us, and once
 		Setctty:     o.Terminal,
+		Ctty:        s.controlled,
 		Pdeathsig:   syscall.SIGKILL,
 	}}
 	var child started
@@ -103,6 +105,12 @@ func (s *stage) command(r *runner) error {
 		return err
 	default:
 		return s.link.send(message{Word: wordEnded, Code: cannotExecute, Text: fmt.Sprintf("%s: %v", o.Command[0], child.err)})
+	}
+	for i, own := range o.Own {
+		if own {
+			unix.Close(int(s.files[i])) // once for all that are it; the command's end is its end
+			break
+		}
 	}
 	go forward(signals, child.pid)
 	go s.untilParentGone()

@@ -61,9 +61,13 @@ type Config struct {
 	// number. "" is who called sudo, or nobody.
 	User string
 
-	Stdin, Stdout, Stderr *os.File // nil is /dev/null
-	// Terminal says that Stdin is a terminal made for this command; it becomes the
-	// one that controls it.
+	// Stdin, Stdout and Stderr are the standard files. One that is a socket becomes a
+	// pipe; a directory is an error. nil is /dev/null, or the terminal.
+	Stdin, Stdout, Stderr *os.File
+	// Terminal gives the command a terminal of its own, which controls it. It is made
+	// inside, and takes the place of the standard files that are nil; its other end
+	// is Sandbox.Terminal. If none is nil, Stdin is a terminal that was made for this
+	// command.
 	Terminal bool
 
 	fault string // name of a step that fails; for tests

@@ -43,7 +43,8 @@ type launch struct {
 	Hold   bool   // never say go
 	Before string // what a shell does first, in a mount namespace of its own
 
-	Sockets bool // the standard files are sockets
+	Sockets bool   // the standard files are sockets
+	Typed   string // into a terminal of the command's own
 
 	Look, Apply, Safe bool   // look at a review, apply it, but for what others run
 	Meanwhile         string // what a shell does before it is applied
@@ -87,6 +88,9 @@ func launcher(text string) int {
 		return 97
 	}
 	l.Config.Stdin, l.Config.Stdout, l.Config.Stderr, l.Config.fault = os.Stdin, os.Stdout, os.Stderr, l.Fault
+	if l.Typed != "" {
+		l.Config.Stdin, l.Config.Stdout, l.Config.Terminal = nil, nil, true
+	}
 	if l.Sockets {
 		done := socketFiles(&l.Config)
 		defer done()
@@ -95,6 +99,22 @@ func launcher(text string) int {
 	if err != nil {
 		tell(out, err)
 		return failed
+	}
+	shown := make(chan bool)
+	if s.Terminal == nil {
+		close(shown)
+	} else {
+		// what is written to the command's terminal comes out here
+		go func() {
+			for lines := bufio.NewScanner(s.Terminal); lines.Scan(); {
+				fmt.Println(lines.Text())
+				if strings.Contains(lines.Text(), "interrupt me") {
+					s.Terminal.WriteString("\x03")
+				}
+			}
+			close(shown)
+		}()
+		s.Terminal.WriteString(l.Typed)
 	}
 	lines := make(chan news)
 	go func() {
@@ -123,6 +143,7 @@ func launcher(text string) int {
 		tell(out, err)
 		return failed
 	}
+	<-shown
 	changes, err := s.Changes()
 	if err != nil {
 		tell(out, err)

@@ -22,15 +22,22 @@ type word string
 
 const (
 	wordOrders word = "orders" // to stage 1: the first descriptor holds the orders, then trees
-	wordReady  word = "ready"  // from it: everything stands; the agent's socket, and the changes of a review
+	wordReady  word = "ready"  // from it: everything stands; with named descriptors
 	wordGo     word = "go"     // to it
 	wordEnded  word = "ended"  // from it: the command ended, or could not be executed
 	wordFault  word = "fault"  // from it: a step failed
 )
 
+// Names of descriptors that come with ready.
+const (
+	nameAgent    = "agent"    // the socket by which the command asks
+	nameChanged  = "changed"  // what a review collects
+	nameTerminal = "terminal" // our end of it
+)
+
 type message struct {
 	Word   word
-	Trees  []string `json:",omitempty"` // what the descriptors after the first are
+	Names  []string `json:",omitempty"` // of descriptors
 	Fault  *fault   `json:",omitempty"`
 	Code   int      `json:",omitempty"`
 	Text   string   `json:",omitempty"`
@@ -204,6 +211,8 @@ func (l *link) isFault() (bool, error) {
 
 func closeAll(files []*os.File) {
 	for _, f := range files {
-		f.Close()
+		if f != nil { // it is kept
+			f.Close()
+		}
 	}
 }

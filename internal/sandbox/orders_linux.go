@@ -33,7 +33,8 @@ type orders struct {
 	Pinned    []string // folders that may not be renamed
 
 	Terminal bool
-	Rooted   bool // what is written to the workspace is root's on the machine
+	Own      [3]bool // the standard files that are to be a terminal of its own
+	Rooted   bool    // what is written to the workspace is root's on the machine
 
 	held []byte
 }

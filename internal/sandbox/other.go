@@ -14,8 +14,9 @@ import (
 
 // A Sandbox is one command with all that holds it. Only Linux has what it takes.
 type Sandbox struct {
-	Sockets *loopback.Sockets
-	Agent   *net.UnixListener
+	Sockets  *loopback.Sockets
+	Agent    *net.UnixListener
+	Terminal *os.File
 }
 
 // Hook does nothing.

@@ -22,6 +22,9 @@ func (s *Sandbox) orders() (*orders, []tree, error) {
 		Command: c.Command, Env: c.Env, Dir: c.Dir, User: s.user.uid, Group: s.user.gid,
 		Files: c.Files, Workspace: c.Workspace, Live: c.Live, Home: c.Home, Terminal: c.Terminal,
 	}
+	if c.Terminal {
+		o.Own = [3]bool{c.Stdin == nil, c.Stdout == nil, c.Stderr == nil}
+	}
 	w, err := walk(c.Workspace, c.AutoRun)
 	if err != nil {
 		return nil, nil, fmt.Errorf("sandbox: look through the workspace: %w", err)

@@ -24,6 +24,10 @@ type Sandbox struct {
 	Sockets *loopback.Sockets
 	// Agent is where it asks outvet itself, at AgentSocket. The caller's too.
 	Agent *net.UnixListener
+	// Terminal is our end of the command's terminal, nil if it has none of its own.
+	// The caller's too; what it gives ends with an error when the command has ended
+	// and all is read.
+	Terminal *os.File
 
 	config  Config
 	user    user
@@ -126,18 +130,23 @@ func (s *Sandbox) prepare() error {
 	if m.Fault != nil {
 		return m.Fault
 	}
-	if m.Word != wordReady || len(files) == 0 || len(files) > 2 {
+	if m.Word != wordReady || len(files) != len(m.Names) {
 		return fmt.Errorf("sandbox: unexpected word %q with %d descriptors", m.Word, len(files))
 	}
-	agent, err := net.FileListener(files[0])
-	if err != nil {
-		return fmt.Errorf("sandbox: agent socket: %w", err)
-	}
-	s.Agent = agent.(*net.UnixListener)
-	s.Agent.SetUnlinkOnClose(false)
-	if len(files) == 2 {
-		s.changed = files[1]
-		files = files[:1] // the other one is kept
+	for i, name := range m.Names {
+		switch name {
+		case nameAgent:
+			agent, err := net.FileListener(files[i])
+			if err != nil {
+				return fmt.Errorf("sandbox: agent socket: %w", err)
+			}
+			s.Agent = agent.(*net.UnixListener)
+			s.Agent.SetUnlinkOnClose(false)
+		case nameChanged:
+			s.changed, files[i] = files[i], nil
+		case nameTerminal:
+			s.Terminal, files[i] = files[i], nil
+		}
 	}
 	return nil
 }
@@ -150,7 +159,7 @@ func (s *Sandbox) send(o *orders, trees []tree) error {
 	defer f.Close()
 	m, fds := message{Word: wordOrders}, []int{int(f.Fd())}
 	for _, t := range trees {
-		m.Trees = append(m.Trees, t.name)
+		m.Names = append(m.Names, t.name)
 		fds = append(fds, int(t.file.Fd()))
 	}
 	return s.link.send(m, fds...)
@@ -251,8 +260,10 @@ func (s *Sandbox) end() {
 		if s.Agent != nil {
 			s.Agent.Close()
 		}
-		if s.changed != nil {
-			s.changed.Close()
+		for _, f := range []*os.File{s.changed, s.Terminal} {
+			if f != nil {
+				f.Close()
+			}
 		}
 		s.copies.close()
 	})

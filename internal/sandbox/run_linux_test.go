@@ -121,3 +121,22 @@ func TestAgentSocketIsReached(t *testing.T) {
 		}
 	})
 }
+
+func TestACommandHasATerminalOfItsOwn(t *testing.T) {
+	asEach(t, func(t *testing.T, w caller) {
+		for _, m := range []Mode{Overlay, Open} {
+			p := newPlace(t, w)
+			c := p.config(w, "bash", "-c", "tty; tty <&1; test -t 2 || echo errors are apart; stty size; read a; echo got $a; ps -o tty= -p $$; echo to the terminal > /dev/tty; trap 'echo interrupted; exit 4' INT; echo interrupt me; while :; do sleep 0.1; done")
+			c.Files = m
+			l := run(t, w, c, func(l *launch) { l.Typed = "typed\n" })
+			for _, want := range []string{"/dev/pts/", "errors are apart", "got typed", "to the terminal", "interrupted", "pts/"} {
+				if !strings.Contains(l.out, want) {
+					t.Errorf("%s: no %q in %s", m, want, l)
+				}
+			}
+			if l.code != 4 {
+				t.Errorf("%s: %s", m, l)
+			}
+		}
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -34,6 +35,9 @@ type stage struct {
 	link   *link
 	orders *orders
 	fault  string // the step that a test lets fail
+
+	files      [3]uintptr // the standard files of the command
+	controlled int        // which of them is the terminal that controls it
 }
 
 // stage1 does what the package documentation says, and returns the status of the
@@ -89,18 +93,27 @@ func (s *stage) run() error {
 	if err != nil {
 		return err
 	}
-	fds := []int{-1}
-	if err := s.step("agent socket", func() (err error) { fds[0], err = agentSocket(); return err }); err != nil {
+	ready := message{Word: wordReady}
+	var fds []int
+	keep := func(name string, fd int) { ready.Names, fds = append(ready.Names, name), append(fds, fd) }
+	if err := s.step("agent socket", func() error {
+		fd, err := agentSocket()
+		keep(nameAgent, fd)
+		return err
+	}); err != nil {
 		return err
 	}
 	if v.changed >= 0 {
-		fds = append(fds, v.changed)
+		keep(nameChanged, v.changed)
+	}
+	if err := s.step("terminal", func() error { return s.terminal(keep) }); err != nil {
+		return err
 	}
 	r, err := s.runner()
 	if err != nil {
 		return err
 	}
-	if err := s.step("ready", func() error { return s.link.send(message{Word: wordReady}, fds...) }); err != nil {
+	if err := s.step("ready", func() error { return s.link.send(ready, fds...) }); err != nil {
 		return err
 	}
 	for _, fd := range fds {
@@ -144,16 +157,45 @@ func (s *stage) receiveOrders() (map[string]*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.Word != wordOrders || len(files) != 1+len(m.Trees) {
+	if m.Word != wordOrders || len(files) != 1+len(m.Names) {
 		return nil, fmt.Errorf("unexpected word %q with %d descriptors", m.Word, len(files))
 	}
 	trees := map[string]*os.File{}
-	for i, name := range m.Trees {
+	for i, name := range m.Names {
 		trees[name] = files[i+1]
 	}
 	defer files[0].Close()
 	s.orders, err = readOrders(files[0])
 	return trees, err
+}
+
+// terminal makes a terminal for the command if it is to have one of its own. It
+// stands among the devices of the view, so that programs find it by its name.
+func (s *stage) terminal(keep func(string, int)) error {
+	s.files = [3]uintptr{0, 1, 2}
+	s.controlled = slices.Index(s.orders.Own[:], true)
+	if s.controlled < 0 {
+		s.controlled = 0
+		return nil
+	}
+	master, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	keep(nameTerminal, master)
+	if err := unix.IoctlSetPointerInt(master, unix.TIOCSPTLCK, 0); err != nil {
+		return fmt.Errorf("unlock a terminal: %w", err)
+	}
+	slave, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(master), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
+	if e != 0 {
+		return fmt.Errorf("open a terminal: %w", e)
+	}
+	for i, own := range s.orders.Own {
+		if own {
+			s.files[i] = slave
+		}
+	}
+	return nil
 }
 
 // awaitGo waits for the word. When the parent is gone there is none.

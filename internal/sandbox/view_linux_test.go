@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 var modes = []Mode{Overlay, Review, Strict, Open}
@@ -252,6 +254,54 @@ func TestStandardFilesThatAreSocketsBecomePipes(t *testing.T) {
 	if l.out != "[False, False, False] given\n\n" && l.out != "[False, False, False] given\n" {
 		t.Errorf("%s", l)
 	}
+}
+
+// TestAMachineWithoutMountsIsShownInFewLayers holds what a start costs: each layer
+// is a mount, made and taken down.
+func TestAMachineWithoutMountsIsShownInFewLayers(t *testing.T) {
+	w := callers[0]
+	p := newPlace(t, w)
+	l := run(t, w, p.config(w, "grep", "-c", " overlay ", "/proc/self/mountinfo"), func(l *launch) {
+		l.Before = "for m in $(awk '$5 != \"/\" && $5 !~ /^\\/(proc|sys|dev|run)/ {print $5}' /proc/self/mountinfo); do umount -l $m || true; done"
+	})
+	all, err := os.ReadDir("/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	if fmt.Sscan(l.out, &n); n == 0 || n > len(all)+2 {
+		t.Errorf("%d overlays for %d entries of the root: %s", n, len(all), l)
+	}
+}
+
+// TestNoDeviceIsReachedByANode has nodes of devices in the workspace and the home.
+func TestNoDeviceIsReachedByANode(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root makes one")
+	}
+	asEach(t, func(t *testing.T, w caller) {
+		p := newPlace(t, w)
+		for _, d := range []string{p.workspace, p.home} {
+			if err := unix.Mknod(d+"/node", unix.S_IFCHR|0o666, int(unix.Mkdev(1, 5))); err != nil {
+				t.Fatal(err)
+			}
+			os.Chmod(d+"/node", 0o666)
+		}
+		p.own(t, w)
+		if got := outside(t, w, "head", "-c1", p.workspace+"/node"); got != "\x00" {
+			t.Fatalf("outside it gives %q", got)
+		}
+		for _, m := range modes {
+			c := p.config(w, "sh", "-c", "head -c1 node; head -c1 ~/node; true")
+			c.Files = m
+			if m == Open {
+				continue // the machine as it is
+			}
+			if l := run(t, w, c); l.out != "" || strings.Count(l.err, "denied")+strings.Count(l.err, "No such file") != 2 {
+				t.Errorf("%s: %s", m, l)
+			}
+		}
+	})
 }
 
 func TestADirectoryIsNoStandardFile(t *testing.T) {

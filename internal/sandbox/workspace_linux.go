@@ -71,7 +71,7 @@ func (v *view) coverSockets() error {
 // the home is the real one, keys, record and kill switch would be moved away from
 // under outvet, though nobody could read them.
 func (v *view) pinState() error {
-	if v.root != "" {
+	if v.orders.Files != Open {
 		return nil
 	}
 	for _, s := range v.orders.State {

@@ -18,7 +18,15 @@
 //	                  that begins without TLS (PRI), which leaves so, too
 //	anything else,    a raw connection, judged once by its destination and then
 //	or nothing in     in windows of what the client sends
-//	250 ms
+//	250 ms            (20 ms at a port where servers speak first)
+//
+// A raw connection whose client turns to TLS in its midst (STARTTLS and its like)
+// cannot be read from there on. The record says so, and policy decides over it as
+// over all that is uninspected, unless it lets the TLS of the host pass unread.
+//
+// Other listeners hand connections over that are tunnels from their first byte
+// (Entry): the same holds for them. Their clients asked for no proxy, so what
+// cannot be told in HTTP or by an alert is told by a reset.
 //
 // A request is described by gate.HTTP, judged by gate.Open, and then either
 // refused in the client's dialect (package answer) or sent on as the gate left

@@ -23,9 +23,11 @@ func (t *tunnel) relay(silent bool) kind {
 	t.idle.Store(false)
 	t.arrival.begun()
 	t.calls.Add(1)
-	m := &payload.Message{Host: t.host, Body: t, Length: -1, Endless: true}
+	w := &watched{t: t}
+	m := &payload.Message{Host: t.host, Body: w, Length: -1, Endless: true}
 	c := t.call("tcp", "connect")
 	p := t.s.Gate.Open(t.ctx, c, m)
+	w.p = p
 	r := &relay{t: t, p: p, m: m, silent: silent, next: kindRaw}
 	switch {
 	case p.Verdict != call.Allow: // what could tell it is not known: only the record does
