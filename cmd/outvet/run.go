@@ -52,7 +52,7 @@ metadata addresses are blocked, telemetry is denied quietly, all else is allowed
 and recorded. --observe blocks nothing and tells what would have been.
 
 The command works in the real workspace (the working directory). What it writes
-elsewhere, as into the home directory, is gone when it ends (--files says
+elsewhere, as into the home directory, is gone when it ends (--fs says
 otherwise). Its environment is what a list lets pass; --env passes more.
 
 Where this machine cannot seal a command, it is not started; the message says why
@@ -65,7 +65,7 @@ before it, and 2 if the command line is wrong.`,
 		Example: `  outvet run -- claude
   outvet run --observe -- npm install
   outvet run --policy outvet.yaml --env CI_TOKEN -- make release
-  outvet run --files review -- codex          # look at its changes before they count`,
+  outvet run --fs review -- codex          # look at its changes before they count`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usage(errors.New("outvet run: no command is given"), "see "+c.CommandPath()+" --help")
@@ -81,7 +81,7 @@ before it, and 2 if the command line is wrong.`,
 	f.BoolVar(&o.cooperative, "cooperative", false, "start it without a sandbox, told of outvet by proxy variables, which it can ignore")
 	f.StringVar(&o.session, "session", "", "`NAME` of the session in the record (default two words)")
 	f.StringVar(&o.workspace, "workspace", "", "`DIR` in which the command may write (default the working directory)")
-	f.StringVar(&o.files, "files", "overlay", "`MODE` of the file system: overlay, review, strict or open (the last of a lower grade)")
+	f.StringVar(&o.files, "fs", "overlay", "`MODE` of the file system: overlay, review, strict or open (the last of a lower grade)")
 	f.StringVar(&o.user, "user", "", "`NAME` or number of whom the command is, when root starts it (default who called sudo, or nobody)")
 	f.StringArrayVar(&o.env, "env", nil, "`NAME` or NAME=VALUE to pass to the command; may be repeated")
 	f.StringArrayVar(&o.live, "live", nil, "`DIR` besides the workspace that is the real one, such as a cache; may be repeated")
@@ -92,7 +92,7 @@ before it, and 2 if the command line is wrong.`,
 	o.outwards(c)
 	_ = c.MarkFlagDirname("workspace")
 	_ = c.MarkFlagDirname("live")
-	_ = c.RegisterFlagCompletionFunc("files", cobra.FixedCompletions([]string{"overlay", "review", "strict", "open"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("fs", cobra.FixedCompletions([]string{"overlay", "review", "strict", "open"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
 

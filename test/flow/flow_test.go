@@ -53,7 +53,7 @@ func TestFlows(t *testing.T) {
 			// testscript's own commands come first: one of ours by the name of
 			// one of them, like stop, would never run.
 			"origin": startOrigin, "serve": serve, "end": end, "hup": hup,
-			"wait-for": waitFor, "read": read, "record": record, "go-client": goClient,
+			"wait-for": waitFor, "read": read, "sealed": sealed, "record": record, "go-client": goClient,
 		},
 	})
 }
@@ -135,6 +135,26 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Logf("%s", p.Errs)
 	default:
 		ts.Fatalf("outvet serve: %v\n%s", err, p.Errs)
+	}
+}
+
+// sealed runs a command by outvet run, in the folder project, with the origin for
+// all hosts. Flags of run stand before --.
+func sealed(ts *testscript.TestScript, neg bool, args []string) {
+	all := []string{"run", "--state", ts.Getenv("STATE")}
+	if o := of(ts).origin; o != nil {
+		all = append(all, "--upstream-ca", ts.MkAbs("origin-ca.pem"),
+			"--connect-to", ":443:127.0.0.1:"+o.httpsPort, "--connect-to", ":80:127.0.0.1:"+o.httpPort)
+	}
+	home := ts.Getenv("HOME")
+	dir := filepath.Join(home, "project")
+	ts.Check(os.MkdirAll(dir, 0o777))
+	for _, d := range []string{home, filepath.Dir(home)} { // the command of root is somebody else
+		ts.Check(os.Chmod(d, 0o755))
+	}
+	all = append(all, "--workspace", dir)
+	if err := ts.Exec(binary, append(all, args...)...); (err != nil) != neg {
+		ts.Fatalf("outvet run: %v", err)
 	}
 }
 
