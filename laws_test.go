@@ -40,6 +40,7 @@ var decodes = map[string]string{
 	"internal/policy":                "digests; paths in rules",
 	"internal/inspect/secret":        "digests; the forms in which a known value may stand; checksums of tokens",
 	"internal/answer":                "escapes what goes into answers",
+	"internal/sandbox/trust":         "certificates of the host and of ours",
 	"cmd/outvet":                     "tokens; certificates and URLs of the command line",
 	"test/bench/load":                "proxy credentials of the benchmark's client",
 	"test/bench/stand":               "certificates of the benchmark's origin",

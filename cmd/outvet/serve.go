@@ -19,6 +19,7 @@ import (
 	"outvet/internal/metrics"
 	"outvet/internal/policy"
 	"outvet/internal/record"
+	"outvet/internal/sandbox/trust"
 	"outvet/internal/session"
 )
 
@@ -190,7 +191,7 @@ func (h *house) build(ctx context.Context, o *serving) error {
 	}
 	h.gate = &gate.Gate{Sessions: h.sessions, Log: h.record, Memory: gate.NewMemory(bodies), Logger: h.log}
 	h.upstream = forward.New(up)
-	h.proxy = &proxy.Server{Gate: h.gate, Upstream: h.upstream, Authority: h.authority, Logger: h.log, Identify: o.identify, MaxConns: o.connections}
+	h.proxy = &proxy.Server{Gate: h.gate, Upstream: h.upstream, Authority: h.authority, Logger: h.log, Identify: o.identify, MaxConns: o.connections, Cure: trust.Cure}
 	h.operate()
 	return nil
 }

@@ -52,7 +52,9 @@
 // (protocol connect) whose outcome says what happened, such as a client that
 // does not trust our certificate authority. Repeats of that within a minute,
 // from one session to one host, are told once. A tunnel that a client made in
-// advance and closed after TLS without a word was no attempt and leaves none.
+// advance and closed after TLS without a word was no attempt and leaves none; but
+// one closed within a second of the handshake, by a client that has not made a call
+// to the host, counts as distrust: some look at the certificate only then.
 //
 // # TLS that passes unread
 //

@@ -53,6 +53,10 @@ type Server struct {
 	StallTime time.Duration // for which a client may take nothing of its answer; 5 min
 	Identify  bool          // who does not name a session is asked to
 
+	// Cure says what makes a program of that name trust our authority; nil if
+	// nobody knows.
+	Cure func(program string) string
+
 	start   sync.Once
 	inside  *http.Server  // HTTP/2 within tunnels
 	tunnels *queue        // of those, to inside

@@ -37,6 +37,7 @@ type tunnel struct {
 	calls   atomic.Int64 // recorded in it
 	idle    atomic.Bool  // waiting to learn what it is for
 	ready   bool         // TLS stands
+	met     time.Time    // since when
 	h2      bool         // it carries HTTP/2
 	asked   atomic.Bool  // something came on it that should be a request, or HTTP/2
 	arrival *arrival
@@ -201,7 +202,7 @@ func (t *tunnel) serveTLS() {
 				"turn ECH off in it, or keep HTTPS records of the DNS from it"
 		}
 	}
-	t.ready = true
+	t.ready, t.met = true, time.Now()
 	if t.h2 {
 		t.hand(c)
 	} else {
@@ -294,7 +295,7 @@ func (t *tunnel) Close() error {
 	t.once.Do(func() {
 		t.cancel()
 		t.arrival.begun()
-		if t.calls.Load() == 0 && !t.spare() {
+		if t.calls.Load() == 0 && (!t.spare() || t.fled()) {
 			t.s.recordUnused(t)
 		}
 		t.s.leave(t)

@@ -11,6 +11,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -178,6 +180,82 @@ func TestAClientThatDistrustsUsIsRecordedOnce(t *testing.T) {
 	}
 }
 
+// GnuTLS ends the handshake before its user looks at the certificate.
+func TestAClientThatDistrustsUsAfterTheHandshakeIsRecordedOnce(t *testing.T) {
+	for name, protos := range map[string][]string{"h1": nil, "h2": {"h2"}} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, func(w http.ResponseWriter, r *http.Request) {}, nil, allow)
+			flee := func() {
+				c := tls.Client(r.dial(host+":443"), &tls.Config{RootCAs: r.roots, ServerName: host, NextProtos: protos})
+				if err := c.Handshake(); err != nil {
+					t.Fatal(err)
+				}
+				c.Close()
+			}
+			for range 3 {
+				flee()
+			}
+			p := r.log.wait(t, 1)[0]
+			if d, o := p.decided, p.closed.Outcome; d.Protocol != "connect" || !strings.HasPrefix(o.Error, call.Distrusts) || !strings.Contains(o.Error, "it seems") {
+				t.Errorf("%+v %+v", d, o)
+			}
+		})
+	}
+}
+
+func TestWhoTrustedUsMayFleeAnother(t *testing.T) {
+	r := newRig(t, func(w http.ResponseWriter, r *http.Request) {}, nil, allow)
+	c := r.dialTLS(host+":443", host)
+	fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", host)
+	if resp, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || resp.StatusCode != 200 {
+		t.Fatal(resp, err)
+	}
+	r.dialTLS(host+":443", host).Close()
+	time.Sleep(50 * time.Millisecond)
+	if p := r.log.wait(t, 1)[0]; p.decided.Protocol != "http" {
+		t.Errorf("%+v", p.decided)
+	}
+}
+
+func TestTheRecordOfDistrustNamesTheCure(t *testing.T) {
+	r := newRig(t, nil, nil, allow)
+	r.server.Cure = func(program string) string { return "set THIS for " + program }
+	c := tls.Client(r.dial(host+":443"), &tls.Config{RootCAs: x509.NewCertPool(), ServerName: host})
+	if err := c.Handshake(); err == nil {
+		t.Fatal("trusted")
+	}
+	c.Close()
+	if o := r.log.wait(t, 1)[0].closed.Outcome; !strings.Contains(o.Error, "bad certificate") || !strings.Contains(o.Error, "set THIS for ") || !strings.Contains(o.Error, "passthrough") {
+		t.Errorf("%+v", o)
+	}
+}
+
+// The ways of real programs, which differ in what they say before they go.
+func TestRealClientsThatDistrustUsAreRecordedOnce(t *testing.T) {
+	for _, c := range []struct{ name, line string }{
+		{"curl", "curl -sS https://HOST/"},
+		{"wget", "wget -q -t2 -O- https://HOST/"},
+		{"git", "git ls-remote https://HOST/x"},
+		{"python3", "python3 -c 'import urllib.request; urllib.request.urlopen(\"https://HOST/\")'"},
+		{"openssl", "echo | openssl s_client -proxy $P -verify_return_error -connect HOST:443"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if _, err := exec.LookPath(c.name); err != nil {
+				t.Skip("not installed")
+			}
+			r := newRig(t, nil, nil, allow)
+			cmd := exec.Command("sh", "-c", strings.ReplaceAll(c.line, "HOST", host))
+			cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "https_proxy=http://" + r.addr, "P=" + r.addr}
+			if out, err := cmd.CombinedOutput(); err == nil {
+				t.Fatalf("it trusted: %s", out)
+			}
+			if p := r.log.wait(t, 1)[0]; p.decided.Protocol != "connect" || !strings.HasPrefix(p.closed.Outcome.Error, call.Distrusts) {
+				t.Errorf("%+v %+v", p.decided, p.closed.Outcome)
+			}
+		})
+	}
+}
+
 func TestATunnelWithoutARequestIsRecorded(t *testing.T) {
 	r := newRig(t, nil, nil, allow)
 	r.dial(host + ":443").Close()
@@ -188,8 +266,10 @@ func TestATunnelWithoutARequestIsRecorded(t *testing.T) {
 
 func TestASpareTunnelLeavesNoRecord(t *testing.T) {
 	r := newRig(t, nil, nil, allow)
-	r.dialTLS(host+":443", host).Close()
-	c := r.dialTLS(host+":443", host)
+	c := r.dialTLS(host+":443", host) // kept for a while
+	time.Sleep(1100 * time.Millisecond)
+	c.Close()
+	c = r.dialTLS(host+":443", host)
 	io.WriteString(c, "rubbish\r\n\r\n")
 	if b, _ := io.ReadAll(c); !bytes.HasPrefix(b, []byte("HTTP/1.1 400 ")) {
 		t.Errorf("%q", b)

@@ -66,8 +66,7 @@ const tooOld = "the client speaks no version of TLS that is safe: it needs TLS 1
 // handshakeFault says why a handshake failed and what to do. head is what the
 // client sent first.
 func (t *tunnel) handshakeFault(err error, head []byte) string {
-	const fix = ": make it trust ca.pem of the state directory, or, if it never will, name the host in a rule with tls: passthrough"
-	text := err.Error()
+	text, fix := err.Error(), t.fix()
 	if t.shown {
 		head = nil // it was understood
 	}
@@ -93,6 +92,32 @@ func (t *tunnel) handshakeFault(err error, head []byte) string {
 	}
 	return "the TLS handshake with the client failed: " + ascii(text, 200)
 }
+
+// fix says what to do about a client that does not trust us.
+func (t *tunnel) fix() string {
+	how := ""
+	if who := t.caller.Agent.Value; t.s != nil && t.s.Cure != nil {
+		if how = " (" + t.s.Cure(who) + ")"; who != "" {
+			how = " (" + ascii(who, 60) + ": " + t.s.Cure(who) + ")"
+		}
+	}
+	return ": make it trust ca.pem of the state directory" + how + ", or, if it never will, name the host in a rule with tls: passthrough"
+}
+
+// fled reports whether the client closed the tunnel as one does that looks at
+// our certificate only after the handshake (GnuTLS: wget and git of Debian),
+// and says so as the tunnel's fault.
+func (t *tunnel) fled() bool {
+	if !t.ready || t.fault != "" || t.asked.Load() || time.Since(t.met) > fledTime || t.s.isClosing() {
+		return false
+	}
+	t.fault = brokeOff + ": it closed the connection right after the handshake" + t.fix()
+	return true
+}
+
+// fledTime is how long after the handshake that counts as right after. A
+// connection that is made in advance is kept for longer.
+const fledTime = time.Second
 
 // helloFault says what is wrong with what the client said first, as far as the
 // error of the handshake or the bytes tell, or "".
