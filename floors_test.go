@@ -18,7 +18,7 @@ var floors = [][]string{
 	{"internal/payload/layer", "internal/payload/inflate", "internal/payload/wsframe", "internal/http1", "internal/match", "internal/filter", "internal/hostname", "internal/hello", "internal/kill"},
 	{"internal/payload", "internal/session", "internal/policy", "internal/record", "internal/forward", "internal/ca", "internal/answer", "internal/metrics",
 		"internal/sandbox/env", "internal/sandbox/trust", "internal/sandbox/terminal"}, // what a sandbox is given: nothing here makes one
-	{"internal/inspect"},
+	{"internal/inspect", "internal/doctor"},
 	{"internal/inspect/*"},
 	{"internal/gate"},
 	{"internal/listener/*"},

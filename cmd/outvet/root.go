@@ -89,7 +89,7 @@ flags, sessions and call IDs.`,
 		return usage(err, "see "+c.CommandPath()+" --help")
 	})
 	root.AddCommand(serveCommand(), checkCommand(), whyCommand(), initCommand(), policyCommand(),
-		logCommand(), sessionCommand(), killCommand(), healthCommand(), caCommand(), manCommand(), versionCommand())
+		logCommand(), sessionCommand(), killCommand(), healthCommand(), caCommand(), doctorCommand(), manCommand(), versionCommand())
 	root.SetHelpCommand(helpCommand())
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {

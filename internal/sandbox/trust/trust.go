@@ -107,6 +107,35 @@ func (k *Kit) Install(dir string) error {
 	return nil
 }
 
+// A Shown is a file of the kit in one of the places where it is seen.
+type Shown struct {
+	To      string
+	Content []byte
+	Make    bool // it, or its folder, may be missing
+	Write   bool // programs write to it
+}
+
+// Shown returns files and binds as one list, for who shows file by file: each
+// file in Dir, then over its targets. Contents are shared.
+func (k *Kit) Shown() []Shown {
+	var all []Shown
+	for _, f := range k.Files {
+		all = append(all, Shown{filepath.Join(k.Dir, f.Name), f.Data, true, false})
+	}
+	for _, b := range k.Binds {
+		for _, f := range k.Files {
+			if rest, below := strings.CutPrefix(f.Name, b.File+"/"); f.Name == b.File || below {
+				to := b.Target
+				if below {
+					to = filepath.Join(to, rest)
+				}
+				all = append(all, Shown{to, f.Data, b.Make, b.Write})
+			}
+		}
+	}
+	return all
+}
+
 // limit is the greatest file that is taken for one of certificates.
 const limit = 8 << 20
 

@@ -156,6 +156,17 @@ func TestNobodyLosesARootThatHeHad(t *testing.T) {
 	}
 }
 
+func TestShownIsEveryFileInEachOfItsPlaces(t *testing.T) {
+	k := &Kit{Dir: "/d", Files: []File{{"a", []byte("A")}, {"db/x", []byte("X")}, {"db/y", nil}, {"dbx", nil}}, Binds: []Bind{{File: "a", Target: "/t"}, {File: "db", Target: "/h/db", Make: true, Write: true}}}
+	var got []string
+	for _, s := range k.Shown() {
+		got = append(got, s.To+"="+string(s.Content))
+	}
+	if want := []string{"/d/a=A", "/d/db/x=X", "/d/db/y=", "/d/dbx=", "/t=A", "/h/db/x=X", "/h/db/y="}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 func TestAnEmptyHostGetsWhatThereIs(t *testing.T) {
 	ours, _ := authority(t, "ours")
 	k, err := Make(Options{CA: []byte(pemOf(ours)), Root: t.TempDir(), Dir: "/x"})
