@@ -36,6 +36,8 @@ func (m *modes) escape(seq []byte) {
 		*m = modes{}
 	case len(seq) == 3 && seq[1] == '(':
 		m.charset = last != 'B'
+	case len(seq) == 3 && seq[1] == ')' && last != 'B':
+		m.charset = true // SO may have switched to it
 	}
 }
 

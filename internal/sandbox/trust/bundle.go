@@ -92,7 +92,7 @@ func (m *maker) bundles(added []byte) {
 		data []byte // as it was
 	}
 	known := map[int][]bundle{} // by size: comparing is cheaper than a digest
-	n := 0
+	n, size := 0, 0
 	for _, f := range append(m.host.find(pythons, vendored...), m.host.find(otherBundles, "")...) {
 		name := m.host.inside(f)
 		if slices.Contains(m.system, f) {
@@ -108,6 +108,10 @@ func (m *maker) bundles(added []byte) {
 		}
 		i := slices.IndexFunc(known[len(data)], func(k bundle) bool { return bytes.Equal(k.data, data) })
 		if i < 0 {
+			if size += len(data) + len(added); size > total {
+				m.note("%s and others are too many: programs that use them will not trust outvet but by its variables", name)
+				return
+			}
 			n++
 			i = len(known[len(data)])
 			k := bundle{fmt.Sprintf("bundle-%d.pem", n), data}

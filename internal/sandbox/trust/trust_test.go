@@ -10,6 +10,7 @@ import (
 	"encoding/asn1"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"os"
 	"os/exec"
@@ -253,6 +254,32 @@ func TestAPlantedLinkShowsNothingHidden(t *testing.T) {
 		if within("/h/w", b.Target) || strings.HasPrefix(b.Target, "/secret") && strings.HasSuffix(b.File, ".pem") {
 			t.Errorf("%s is shown over %s", b.File, b.Target)
 		}
+	}
+}
+
+func TestAPipeAndAFloodHoldNothingUp(t *testing.T) {
+	ours, _ := authority(t, "ours")
+	files := map[string]string{"etc/ssl/certs/ca-certificates.crt": pemOf(ours)}
+	for i := range 20 { // each of another size, all more than there may be
+		files[fmt.Sprintf("h/.pyenv/versions/%02d/lib/python3/site-packages/certifi/cacert.pem", i)] = pemOf(ours) + strings.Repeat("#", limit-2000-i)
+	}
+	root := tree(t, files)
+	for _, p := range []string{"pipe", "h/.jdks/x/lib/security/cacerts", "usr/lib/python3/dist-packages/certifi/cacert.pem"} {
+		p = filepath.Join(root, p)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(p), 0o755), syscall.Mkfifo(p, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k, err := Make(Options{CA: []byte(pemOf(ours)), Root: root, Env: []string{"HOME=/h", "SSL_CERT_FILE=/pipe"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := 0
+	for _, f := range k.Files {
+		size += len(f.Data)
+	}
+	if size > total+(1<<20) || len(k.Notes) != 3 {
+		t.Errorf("%d bytes, notes %q", size, k.Notes)
 	}
 }
 
