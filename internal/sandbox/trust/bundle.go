@@ -122,6 +122,26 @@ func (m *maker) bundles(added []byte) {
 	}
 }
 
+// anchors shows, in the place of each folder of further roots, one with ours in
+// it besides.
+func (m *maker) anchors(added []byte) {
+	for i, dir := range m.host.find(anchorFolders, "") {
+		name := m.host.inside(dir)
+		folder := fmt.Sprintf("anchors-%d", i+1)
+		m.file(folder+"/outvet.pem", added)
+		size := 0
+		for _, f := range m.host.list(dir) {
+			data, err := m.host.read(filepath.Join(name, f), 0)
+			if size += len(data); err != nil || size > limit || f == "outvet.pem" || only(data) != nil && !der(data) {
+				m.note("%s/%s is left out: it is no certificate, or cannot be read", name, f)
+				continue
+			}
+			m.file(folder+"/"+f, data)
+		}
+		m.bind(folder, dir)
+	}
+}
+
 // bind shows a file of the kit in the place of one of the host.
 func (m *maker) bind(file, real string) {
 	m.Binds = append(m.Binds, Bind{File: file, Target: m.host.inside(real), Own: own(real)})

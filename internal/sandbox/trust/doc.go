@@ -14,6 +14,7 @@
 //	merged.pem     the system's roots, ours, and those of the files that the user's variables name
 //	ours.pem       ours and the user's
 //	bundle-N.pem   a bundle of some program as it was, then ours.pem
+//	anchors-N/     a folder of further roots as it was (p11-kit), with ours
 //	java-N.jks     a trust store of Java as it was, with ours
 //	nssdb/         a certificate database of NSS (Chromium) with ours
 //	wgetrc         ca_certificate for wget, which knows no variable for it

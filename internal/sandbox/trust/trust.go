@@ -39,7 +39,7 @@ type File struct {
 
 // A Bind shows a file, or a folder, of the kit in another place.
 type Bind struct {
-	File   string // below Dir
+	File   string // below Dir; a folder is shown with all that is in it
 	Target string
 	Make   bool // the target, or its folder, may be missing
 	Write  bool // programs write to it
@@ -63,6 +63,7 @@ func Make(o Options) (*Kit, error) {
 	m.file("merged.pem", join(m.roots, added))
 	m.file("ours.pem", added)
 	m.bundles(added)
+	m.anchors(added)
 	m.stores()
 	if err := m.nss(); err != nil {
 		m.note("Chromium will not trust outvet: %v", err)

@@ -257,6 +257,28 @@ func TestAPlantedLinkShowsNothingHidden(t *testing.T) {
 	}
 }
 
+func TestFoldersOfFurtherRootsKeepWhatTheyHave(t *testing.T) {
+	ours, key := authority(t, "ours")
+	corp, _ := authority(t, "corporation")
+	root := tree(t, map[string]string{"etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem": pemOf(corp), "etc/pki/ca-trust/source/anchors/corp.pem": pemOf(corp),
+		"etc/pki/ca-trust/source/anchors/corp.der": string(corp), "etc/pki/ca-trust/source/anchors/key.pem": string(key), "etc/pki/ca-trust/source/anchors/README": "text"})
+	k, err := Make(Options{CA: []byte(pemOf(ours)), Root: root, Env: []string{"HOME=/h"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bound(k, "/etc/pki/ca-trust/source/anchors") != "anchors-1" {
+		t.Errorf("binds %+v", k.Binds)
+	}
+	for name, want := range map[string]string{"outvet.pem": pemOf(ours), "corp.pem": pemOf(corp), "corp.der": string(corp), "key.pem": "", "README": ""} {
+		if got := string(file(k, "anchors-1/"+name)); got != want {
+			t.Errorf("%s is %q", name, got)
+		}
+	}
+	if len(k.Notes) != 2 {
+		t.Errorf("notes %q", k.Notes)
+	}
+}
+
 func TestAPipeAndAFloodHoldNothingUp(t *testing.T) {
 	ours, _ := authority(t, "ours")
 	files := map[string]string{"etc/ssl/certs/ca-certificates.crt": pemOf(ours)}
