@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -78,39 +79,48 @@ func TestClientsTrustUs(t *testing.T) {
 	}
 	s := stand(t)
 	table := readTable(t)
-	ran := 0
-	var rows []string
-	for _, c := range clients {
-		if out, err := s.shell(c.needs, nil); err != nil {
-			t.Logf("%s was not tried: it is not installed here (%s: %v %.200s)", c.name, c.needs, err, out)
-			continue
+	rows := make([]string, len(clients))
+	t.Run("clients", func(t *testing.T) {
+		for i, c := range clients {
+			t.Run(c.name, func(t *testing.T) {
+				t.Parallel()
+				if out, err := s.shell(c.needs, s.env); err != nil {
+					t.Skipf("it is not installed here (%s: %v %.200s)", c.needs, err, out)
+				}
+				rows[i] = s.row(t, c, table)
+			})
 		}
-		ran++
-		row := "| " + c.name + " |"
-		for i, way := range ways {
-			out, ok := s.try(c, way)
-			word := map[bool]string{true: " ok |", false: " no |"}[ok]
-			row += word
-			want, listed := table[c.name]
-			switch {
-			case way == "none" && ok:
-				t.Errorf("%s trusts us without the kit: it proves nothing\n%s", c.name, out)
-			case way == "both" && !ok:
-				t.Errorf("%s does not trust us with the whole kit:\n%.3000s", c.name, out)
-			case !listed:
-				t.Errorf("doc/trust.md has no row for %q", c.name)
-			case i > 0 && i < 3 && want[i-1] != strings.Trim(word, " |"):
-				t.Errorf("doc/trust.md says %q of %s with %s alone, but it is%s\n%.2000s", want[i-1], c.name, way, word, out)
-			}
-		}
-		rows = append(rows, row)
-	}
-	if ran < 3 {
-		t.Errorf("only %d clients are installed: this proves nothing", ran)
+	})
+	rows = slices.DeleteFunc(rows, func(r string) bool { return r == "" })
+	if len(rows) < 3 {
+		t.Errorf("only %d clients are installed: this proves nothing", len(rows))
 	}
 	if os.Getenv("OUTVET_TRUST_PRINT") != "" {
 		fmt.Println(strings.Join(rows, "\n"))
 	}
+}
+
+// row tries a client in every way and holds what comes out against the table.
+func (s *site) row(t *testing.T, c client, table map[string][2]string) string {
+	row := "| " + c.name + " |"
+	want, listed := table[c.name]
+	if !listed {
+		t.Errorf("doc/trust.md has no row for %q", c.name)
+	}
+	for i, way := range ways {
+		out, ok := s.try(t, c, way)
+		word := map[bool]string{true: " ok |", false: " no |"}[ok]
+		row += word
+		switch {
+		case way == "none" && ok:
+			t.Errorf("it trusts us without the kit: it proves nothing\n%s", out)
+		case way == "both" && !ok:
+			t.Errorf("it does not trust us with the whole kit:\n%.3000s", out)
+		case listed && i > 0 && i < 3 && want[i-1] != strings.Trim(word, " |"):
+			t.Errorf("doc/trust.md says %q with %s alone, but it is%s\n%.2000s", want[i-1], way, word, out)
+		}
+	}
+	return row
 }
 
 // readTable reads the rows of doc/trust.md: client, binds alone, variables
@@ -128,16 +138,14 @@ func readTable(t *testing.T) map[string][2]string {
 	return rows
 }
 
-// A site is a server with our certificate and a home for its clients.
+// A site is an authority and a home for clients of servers with its
+// certificates.
 type site struct {
-	t    *testing.T
-	home string
-	port string
-	env  []string
-	kit  string // the kit, in a file
-	vars []string
-
-	asked atomic.Int32 // requests to the server
+	authority *ca.Authority
+	home      string
+	env       []string
+	kit       string // the kit, in a file
+	vars      []string
 }
 
 func stand(t *testing.T) *site {
@@ -147,26 +155,10 @@ func stand(t *testing.T) *site {
 	}
 	dir := t.TempDir()
 	a, err := ca.Open(filepath.Join(dir, "ca"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &site{t: t, home: filepath.Join(dir, "home"), kit: filepath.Join(dir, "kit.json")}
-	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.asked.Add(1)
-		welcome(w, r)
-	}), TLSConfig: a.TLSConfig(nil), ErrorLog: quiet()}
-	go srv.ServeTLS(l, "", "")
-	t.Cleanup(func() { srv.Close() })
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-
-	s.port = port
-	js := `public class J { public static void main(String[] a) throws Exception { System.out.println(new String(new java.net.URL(System.getenv("U")).openStream().readAllBytes())); } }`
-	must(t, os.MkdirAll(s.home, 0o755), os.WriteFile(filepath.Join(s.home, "J.java"), []byte(js), 0o644), s.goClient())
-	s.env = []string{"HOME=" + s.home, "U=https://client.test:" + port, "D=" + s.home, "LANG=C.UTF-8", "GOCLIENT=" + filepath.Join(s.home, "goclient")}
+	must(t, err)
+	s := &site{authority: a, home: filepath.Join(dir, "home"), kit: filepath.Join(dir, "kit.json")}
+	must(t, os.MkdirAll(s.home, 0o755), s.goClient())
+	s.env = []string{"HOME=" + s.home, "LANG=C.UTF-8", "GOCLIENT=" + filepath.Join(s.home, "goclient")}
 	for _, n := range []string{"PATH", "PYENV_ROOT", "NODE24", "DENO", "BUN", "CODEX", "CLAUDE", "PIP_DISABLE_PIP_VERSION_CHECK"} {
 		if v, ok := os.LookupEnv(n); ok {
 			s.env = append(s.env, n+"="+v)
@@ -176,9 +168,7 @@ func stand(t *testing.T) *site {
 		s.env = append(s.env, n+"="+filepath.Join(os.Getenv("HOME"), d))
 	}
 	k, err := trust.Make(trust.Options{CA: a.PEM(), Env: s.env})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, n := range k.Notes {
 		t.Log(n)
 	}
@@ -241,34 +231,46 @@ func welcome(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// try reports whether the client asked the server for something, which it does
-// only once it trusts it.
-func (s *site) try(c client, way string) (string, bool) {
-	vars := []string{"OUTVET_STAGE=" + way, "OUTVET_KIT=" + s.kit}
+const javaClient = `public class J { public static void main(String[] a) throws Exception { System.out.println(new String(new java.net.URL(System.getenv("U")).openStream().readAllBytes())); } }`
+
+// try reports whether the client asked a server of its own for something, which
+// it does only once it trusts it.
+func (s *site) try(t *testing.T, c client, way string) (string, bool) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	var asked atomic.Bool
+	srv := &http.Server{TLSConfig: s.authority.TLSConfig(nil), ErrorLog: quiet(), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Store(true)
+		welcome(w, r)
+	})}
+	go srv.ServeTLS(l, "", "")
+	defer srv.Close()
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "J.java"), []byte(javaClient), 0o644))
+	env := append(slices.Clone(s.env), fmt.Sprintf("U=https://client.test:%d", l.Addr().(*net.TCPAddr).Port), "D="+dir, "OUTVET_STAGE="+way, "OUTVET_KIT="+s.kit)
 	if way == "vars" || way == "both" {
-		vars = append(vars, s.vars...)
+		env = append(env, s.vars...)
 	}
-	s.asked.Store(0)
-	out, _ := s.shell(c.run, vars)
-	return out, s.asked.Load() > 0
+	out, _ := s.shell(c.run, env)
+	return out, asked.Load()
 }
 
-// shell runs a line in a shell, in a mount namespace of its own if vars name a
-// stage.
-func (s *site) shell(line string, vars []string) (string, error) {
-	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+// shell runs a line in a shell, in a mount namespace of its own if the
+// environment names a stage.
+func (s *site) shell(line string, env []string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	name, args := "sh", []string{"-c", line}
-	if vars != nil {
-		name, args = "/proc/self/exe", []string{"-c", line}
+	staged := slices.ContainsFunc(env, func(v string) bool { return strings.HasPrefix(v, "OUTVET_STAGE=") })
+	name := "sh"
+	if staged {
+		name = "/proc/self/exe"
 	}
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir = s.home
-	cmd.Env = append(append([]string{}, s.env...), vars...)
+	cmd := exec.CommandContext(ctx, name, "-c", line)
+	cmd.Dir, cmd.Env = s.home, env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 2 * time.Second
-	if vars != nil {
+	if staged {
 		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWNS
 	}
 	out, err := cmd.CombinedOutput()
