@@ -51,7 +51,8 @@
 // # NSS
 //
 // The database is SQLite, with the columns that its entries have; NSS adds others
-// when it needs them. The key database has no password entry: with one, NSS would
+// when it needs them, so the folder must be one that programs can write to: Chromium
+// does not open a database that it cannot. The key database has no password entry: with one, NSS would
 // demand a signature over each trust. The user's own database, which may hold keys of
 // his, is hidden by it.
 //
