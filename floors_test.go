@@ -15,8 +15,8 @@ import (
 // lower floors only.
 var floors = [][]string{
 	{"call", "internal/xconnect"},
-	{"internal/payload/layer", "internal/payload/inflate", "internal/payload/wsframe", "internal/http1", "internal/match", "internal/filter", "internal/hostname", "internal/hello", "internal/kill"},
-	{"internal/payload", "internal/session", "internal/policy", "internal/record", "internal/forward", "internal/ca", "internal/answer", "internal/metrics"},
+	{"internal/payload/layer", "internal/payload/inflate", "internal/payload/wsframe", "internal/http1", "internal/match", "internal/filter", "internal/hostname", "internal/hello", "internal/kill", "internal/agent"},
+	{"internal/payload", "internal/session", "internal/policy", "internal/record", "internal/forward", "internal/ca", "internal/answer", "internal/metrics", "internal/process"},
 	{"internal/inspect"},
 	{"internal/inspect/*"},
 	{"internal/gate"},
@@ -47,6 +47,7 @@ var listenersMay = map[string]bool{
 	"internal/hostname":        true, // the one spelling of a host
 	"internal/hello":           true, // what a TLS client says first
 	"internal/kill":            true, // the words of the kill switch
+	"internal/agent":           true, // who a request says it is from
 	"internal/answer":          true, // renders a decision in the client's dialect; every HTTP listener needs the same
 }
 

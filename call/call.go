@@ -17,7 +17,8 @@ type Call struct {
 	Caller   Caller
 	Dest     Dest
 	Op       Op
-	Sent     int64 // bytes of body to be sent; -1 when not known before the end
+	Sent     int64   // bytes of body to be sent; -1 when not known before the end
+	Witness  Witness // knows more of the caller; nil for nobody
 }
 
 // A Grade says how well the path that the call took is closed.

@@ -1,5 +1,7 @@
 package call
 
+import "time"
+
 // A SessionID names one run of one agent for one principal.
 type SessionID string
 
@@ -61,13 +63,25 @@ type Caller struct {
 	SessionMark Mark      `json:"session_mark"`
 	Parent      SessionID `json:"parent,omitempty"` // session that started this one
 
-	Type       Attr     `json:"type,omitzero"`      // interactive, batch, scheduled, …
-	Principal  Attr     `json:"principal,omitzero"` // on whose authority
-	Roles      []Attr   `json:"roles,omitempty"`
-	Agent      Attr     `json:"agent,omitzero"`
-	Tool       Attr     `json:"tool,omitzero"`
-	ToolCall   Attr     `json:"tool_call,omitzero"`
-	Process    Attr     `json:"process,omitzero"` // curl < bash < claude
-	Purpose    Attr     `json:"purpose,omitzero"`
-	Provenance []Source `json:"provenance,omitempty"`
+	Type      Attr   `json:"type,omitzero"`      // interactive, batch, scheduled, …
+	Principal Attr   `json:"principal,omitzero"` // on whose authority
+	Roles     []Attr `json:"roles,omitempty"`
+	Agent     Attr   `json:"agent,omitzero"`
+	Tool      Attr   `json:"tool,omitzero"`
+	ToolCall  Attr   `json:"tool_call,omitzero"`
+	Process   Attr   `json:"process,omitzero"` // curl < bash < claude
+	// Conversation is what the agent itself calls its session or thread.
+	Conversation Attr     `json:"conversation,omitzero"`
+	Purpose      Attr     `json:"purpose,omitzero"`
+	Provenance   []Source `json:"provenance,omitempty"`
+}
+
+// A Witness knows more of a caller than the call says, such as which process
+// holds the client's end of its connection. What it knows comes too late for the
+// decision: it goes into the record alone.
+type Witness interface {
+	// Testify fills in what is known, once it is, but waits for that no longer than
+	// until so much time has passed since the connection was made. It reports false
+	// if it is not known yet.
+	Testify(who *Caller, since time.Duration) bool
 }

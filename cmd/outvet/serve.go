@@ -18,6 +18,7 @@ import (
 	"outvet/internal/listener/proxy"
 	"outvet/internal/metrics"
 	"outvet/internal/policy"
+	"outvet/internal/process"
 	"outvet/internal/record"
 	"outvet/internal/session"
 )
@@ -40,6 +41,7 @@ type serving struct {
 	logFlags
 	drain       time.Duration
 	metricsOpen bool
+	processes   bool
 }
 
 func serveCommand() *cobra.Command {
@@ -90,6 +92,7 @@ command line can be read by all.`,
 	o.drain = 10 * time.Second
 	f.Var(span{&o.drain}, "drain", "how long calls under way may take after SIGTERM")
 	f.BoolVar(&o.metricsOpen, "metrics-open", false, "serve /metrics to whoever can reach the console address")
+	f.BoolVar(&o.processes, "processes", false, "record which program made each connection from this machine, as curl < bash < claude (Linux)")
 	o.logFlags.add(c)
 	f.StringArrayVar(&o.upstreamCA, "upstream-ca", nil, "`FILE` or directory with CA certificates to trust upstream, beside the system's; may be repeated")
 	f.StringArrayVar(&o.connectTo, "connect-to", nil, "`HOST:PORT:ADDR:PORT`: connect to ADDR:PORT for HOST:PORT, as curl does; may be repeated")
@@ -111,6 +114,7 @@ type house struct {
 	signals   *signals
 	manager   manager
 	metrics   *metrics.Metrics
+	who       *process.Finder // nil where nobody asks
 	authority *ca.Authority
 	seat      *seat
 }
@@ -191,6 +195,10 @@ func (h *house) build(ctx context.Context, o *serving) error {
 	h.gate = &gate.Gate{Sessions: h.sessions, Log: h.record, Memory: gate.NewMemory(bodies), Logger: h.log}
 	h.upstream = forward.New(up)
 	h.proxy = &proxy.Server{Gate: h.gate, Upstream: h.upstream, Authority: h.authority, Logger: h.log, Identify: o.identify, MaxConns: o.connections}
+	if o.processes {
+		h.who = process.Here()
+		h.proxy.Witness = h.who.Witness
+	}
 	h.operate()
 	return nil
 }
@@ -278,7 +286,7 @@ func (h *house) drain(most time.Duration) error {
 
 func (h *house) close() {
 	h.upstream.Close()
-	if err := errors.Join(h.gate.Settle(), h.record.Close(), h.sessions.Close()); err != nil {
+	if err := errors.Join(h.gate.Settle(), h.record.Close(), h.sessions.Close(), h.who.Close()); err != nil {
 		h.log.Error("close", "err", err)
 	}
 }

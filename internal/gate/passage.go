@@ -39,6 +39,7 @@ type Passage struct {
 	inspect time.Duration
 	late    bool // the decided record could not be written
 	done    bool
+	unheard bool // the witness did not know yet
 	body    *body
 	loan    loan
 	debt    debt

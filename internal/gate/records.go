@@ -45,6 +45,11 @@ func (p *Passage) closed(o call.Outcome) *call.Record {
 	if p.body != nil {
 		o.Sent, r.Body = p.body.sum()
 	}
+	if p.unheard {
+		if p.testify(p.g.rules.Load(), closedSince); !p.unheard {
+			r.Caller = p.shown.caller
+		}
+	}
 	if p.changed {
 		d := recorded(p.decided)
 		r.Decision, r.Inspect = &d, p.inspect

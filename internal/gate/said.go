@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"outvet/call"
 	"outvet/internal/payload"
@@ -35,6 +36,7 @@ func (p *Passage) inspectSaid(r *rules) {
 		{"caller/session", &session}, {"caller/parent", &parent}, {"caller/type", &who.Type.Value},
 		{"caller/principal", &who.Principal.Value}, {"caller/agent", &who.Agent.Value}, {"caller/tool", &who.Tool.Value},
 		{"caller/tool_call", &who.ToolCall.Value}, {"caller/process", &who.Process.Value}, {"caller/purpose", &who.Purpose.Value},
+		{"caller/conversation", &who.Conversation.Value},
 	} {
 		p.inspectWord(r, said.part, said.text)
 	}
@@ -73,6 +75,49 @@ func (p *Passage) inspectWord(r *rules, part string, text *string) {
 		p.fault("inspect the request", err)
 	case len(found) > 0:
 		p.decided.Findings = append(p.decided.Findings, found...)
+		*text = "[" + found[0].Kind + "]"
+	default:
+		r.harmless.add(*text)
+	}
+}
+
+const (
+	// decidedSince and closedSince are for how long after its connection was made a
+	// record waits for a witness. What comes later than the first is in the closed
+	// record, if it comes before the second.
+	decidedSince = 25 * time.Millisecond
+	closedSince  = 150 * time.Millisecond
+)
+
+// testify takes what is known of the caller besides what the call says: for the
+// record alone, since it may come too late to decide by. It goes through the
+// inspectors, as it may be what agents chose.
+func (p *Passage) testify(r *rules, since time.Duration) {
+	who := &p.shown.caller
+	before := [...]call.Attr{who.Agent, who.Process, who.ToolCall, who.Conversation}
+	if p.unheard = !p.c.Witness.Testify(who, since); p.unheard || !r.set.Wanted(everything) {
+		return
+	}
+	for i, a := range [...]*call.Attr{&who.Agent, &who.Process, &who.ToolCall, &who.Conversation} {
+		if *a != before[i] {
+			p.hide(r, &a.Value)
+		}
+	}
+}
+
+// hide masks a text that goes into the record and nowhere else.
+func (p *Passage) hide(r *rules, text *string) {
+	if len(*text) < saidMin || r.harmless.has(*text) {
+		return
+	}
+	content := payload.DecodeText("caller", []byte(*text), p.g.Limits)
+	defer content.Release()
+	found, err := r.set.Run(p.ctx, p.c, content, everything)
+	switch {
+	case err != nil:
+		p.g.warn("inspect what is known of a caller", err)
+		*text = "[unread]"
+	case len(found) > 0:
 		*text = "[" + found[0].Kind + "]"
 	default:
 		r.harmless.add(*text)

@@ -97,7 +97,7 @@ func (c cut) record(r *call.Record) *call.Record {
 
 func (c cut) caller(who call.Caller, left *[]string) call.Caller {
 	who.Parent = call.SessionID(c.text(string(who.Parent)))
-	for _, a := range []*call.Attr{&who.Type, &who.Principal, &who.Agent, &who.Tool, &who.ToolCall, &who.Process, &who.Purpose} {
+	for _, a := range []*call.Attr{&who.Type, &who.Principal, &who.Agent, &who.Tool, &who.ToolCall, &who.Process, &who.Purpose, &who.Conversation} {
 		a.Value = c.text(a.Value)
 	}
 	who.Roles = head(c, who.Roles, "roles", left, func(a *call.Attr) { a.Value = c.text(a.Value) })

@@ -57,12 +57,13 @@ func zeroCaller(c *call.Caller) bool {
 	none := call.Attr{}
 	return c.Session == "" && c.SessionMark == 0 && c.Parent == "" && c.Roles == nil && c.Provenance == nil &&
 		c.Type == none && c.Principal == none && c.Agent == none && c.Tool == none &&
-		c.ToolCall == none && c.Process == none && c.Purpose == none
+		c.ToolCall == none && c.Process == none && c.Purpose == none && c.Conversation == none
 }
 
 func (e *encoder) caller(c *call.Caller) {
 	e.open()
 	e.attr("agent", c.Agent)
+	e.attr("conversation", c.Conversation)
 	e.optString("parent", string(c.Parent))
 	e.attr("principal", c.Principal)
 	e.attr("process", c.Process)

@@ -87,6 +87,9 @@ func (s *Server) greet(nc net.Conn, a *arrival) {
 func (s *Server) serveFront(nc net.Conn, a *arrival) *tunnel {
 	c := s.newConn(context.Background(), nc, nil)
 	c.arrival = a
+	if s.Witness != nil {
+		c.witness = s.Witness(nc)
+	}
 	c.serve()
 	return c.tunnel
 }

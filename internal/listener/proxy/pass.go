@@ -20,7 +20,7 @@ import (
 // the name in it must be the host of the tunnel.
 func (t *tunnel) pass() bool {
 	c, m := gate.TLS(t.host, t.port)
-	c.Listener, c.Caller = "proxy", t.caller
+	c.Listener, c.Caller, c.Witness = "proxy", t.caller, t.witness
 	if !t.s.Gate.Unread(*c) {
 		return false
 	}

@@ -102,7 +102,7 @@ func (x *exchange) describe() *answer.Problem {
 	who := caller(r)
 	if x.t != nil {
 		who = x.t.caller
-		who.Agent = agent(r.Header)
+		claims(&who, r.Header)
 		u.Scheme, u.Host = "http", r.Host
 		if x.t.secure {
 			u.Scheme = "https"
@@ -138,7 +138,7 @@ func (x *exchange) describe() *answer.Problem {
 	if res, ok := x.w.(*response); ok {
 		x.m.Names = res.q.Names
 	}
-	x.c.Listener, x.c.Grade, x.c.Caller = "proxy", call.Cooperative, who
+	x.c.Listener, x.c.Grade, x.c.Caller, x.c.Witness = "proxy", call.Cooperative, who, x.witness()
 	return nil
 }
 

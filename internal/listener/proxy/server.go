@@ -53,6 +53,10 @@ type Server struct {
 	StallTime time.Duration // for which a client may take nothing of its answer; 5 min
 	Identify  bool          // who does not name a session is asked to
 
+	// Witness returns who knows what made a connection to the proxy, nil for
+	// nobody. It begins to find out and does not wait.
+	Witness func(net.Conn) call.Witness
+
 	start   sync.Once
 	inside  *http.Server  // HTTP/2 within tunnels
 	tunnels *queue        // of those, to inside
