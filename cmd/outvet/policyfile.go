@@ -25,9 +25,9 @@ type policyFlags struct {
 
 func (o *policyFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&o.file, "policy", "", "policy `FILE` (default: $OUTVET_POLICY, ./outvet.yaml, the user's, the system's, preset balanced)")
-	c.Flags().StringVar(&o.preset, "preset", "", "preset `NAME` instead of a file: strict, balanced or observe")
+	c.Flags().StringVar(&o.preset, "preset", "", "preset `NAME` instead of a file: strict, balanced, observe, or one of an agent or tool as claude, npm")
 	_ = c.MarkFlagFilename("policy", "yaml", "yml")
-	_ = c.RegisterFlagCompletionFunc("preset", cobra.FixedCompletions([]string{"strict", "balanced", "observe"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("preset", cobra.FixedCompletions(policy.Presets(), cobra.ShellCompDirectiveNoFileComp))
 }
 
 // A source is where a policy comes from, so that it can be read again.
@@ -49,7 +49,8 @@ func (o *policyFlags) find(s state) (*source, error) {
 	case o.file != "":
 		return file(o.file), nil
 	case o.preset != "":
-		return &source{name: "preset " + o.preset, options: policy.Options{Preset: o.preset}}, nil
+		name := strings.TrimPrefix(o.preset, "preset:")
+		return &source{name: "preset " + name, options: policy.Options{Preset: name}}, nil
 	}
 	if f := os.Getenv("OUTVET_POLICY"); f != "" {
 		return file(f), nil

@@ -36,8 +36,9 @@ func Presets() []string {
 	return names
 }
 
-// PresetText returns the text of a shipped policy.
+// PresetText returns the text of a shipped policy, named with or without preset:.
 func PresetText(name string) ([]byte, error) {
+	name = strings.TrimPrefix(name, presetPrefix)
 	text, err := presets.ReadFile("preset/" + name + ".yaml")
 	if err != nil || strings.ContainsAny(name, "/\\") {
 		return nil, fmt.Errorf("unknown preset %s%s", quote(name), meant(name, Presets()))
