@@ -16,7 +16,7 @@ import (
 var floors = [][]string{
 	{"call", "internal/xconnect"},
 	{"internal/payload/layer", "internal/payload/inflate", "internal/payload/wsframe", "internal/http1", "internal/match", "internal/filter", "internal/hostname", "internal/hello", "internal/kill", "internal/agent"},
-	{"internal/payload", "internal/session", "internal/policy", "internal/record", "internal/forward", "internal/ca", "internal/answer", "internal/metrics", "internal/process"},
+	{"internal/payload", "internal/session", "internal/policy", "internal/record", "internal/forward", "internal/ca", "internal/answer", "internal/metrics", "internal/process", "internal/summary"},
 	{"internal/inspect"},
 	{"internal/inspect/*"},
 	{"internal/gate"},

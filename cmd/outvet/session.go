@@ -20,9 +20,9 @@ import (
 )
 
 func sessionCommand() *cobra.Command {
-	c := &cobra.Command{Use: "session", Short: "List, quarantine and release sessions of a running outvet", Args: noArgs,
+	c := &cobra.Command{Use: "session", Short: "List, show, quarantine and release sessions", Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
-	c.AddCommand(sessionListCommand(), sessionChangeCommand("quarantine", "Stop a session: it cannot call until it is released"),
+	c.AddCommand(sessionListCommand(), sessionShowCommand(), sessionChangeCommand("quarantine", "Stop a session: it cannot call until it is released"),
 		sessionChangeCommand("release", "Let a quarantined session call again"))
 	return c
 }

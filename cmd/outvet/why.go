@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"outvet/call"
 	"outvet/internal/record"
 )
 
@@ -41,6 +42,14 @@ func callCommand(use, short string) *cobra.Command {
 	return c
 }
 
+// callerOf says who called: what was found out late is in the closed record.
+func callerOf(c record.Call) call.Caller {
+	if c.Closed != nil && c.Closed.Caller.Process.Value != "" {
+		return c.Closed.Caller
+	}
+	return c.Decided.Caller
+}
+
 // printCall tells a person all that the record says of a call.
 func printCall(w io.Writer, c record.Call) error {
 	d := c.Decided
@@ -54,7 +63,10 @@ func printCall(w io.Writer, c record.Call) error {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "  call    %s, %s, by listener %s (%s)\n", d.ID, d.Time.Local().Format(time.DateTime), d.Listener, d.Grade)
-	fmt.Fprintf(&b, "  who     session %s (%s)%s, number %d\n", clean(string(d.Caller.Session)), d.Caller.SessionMark, attr(", agent ", d.Caller.Agent.Value), d.Seq)
+	fmt.Fprintf(&b, "  who     session %s (%s)%s, number %d\n", clean(string(d.Caller.Session)), d.Caller.SessionMark, attr(", agent ", callerOf(c).Agent.Value), d.Seq)
+	if who := callerOf(c); who.Process.Value != "" {
+		fmt.Fprintf(&b, "  by      %s (%s)%s%s\n", clean(who.Process.Value), who.Process.Mark, attr(", tool call ", who.ToolCall.Value), attr(", conversation ", who.Conversation.Value))
+	}
 	if d.Category != "" || d.Trust != "" {
 		fmt.Fprintf(&b, "  where   category %s, trust %s\n", or(d.Category, "unknown"), or(d.Trust, "unknown"))
 	}

@@ -35,7 +35,7 @@
 // is a pattern on the time in RFC 3339 (UTC).
 //
 // Text holds if it stands anywhere in host, path, method, rule, reason, agent,
-// session, tool, principal, category, finding kinds, ID, error or note; letters of
+// process, session, tool, principal, category, finding kinds, ID, error or note; letters of
 // ASCII are equal in either case.
 //
 // class and new are words of the language for which records hold nothing yet:

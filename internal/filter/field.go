@@ -118,7 +118,11 @@ func rowOf(d, c *call.Record) *row {
 	set(pathField, first.Target)
 	set(methodField, first.Method)
 	set(protoField, first.Protocol)
-	set(agentField, first.Caller.Agent.Value)
+	who := &first.Caller
+	if c != nil && c.Caller.Process.Value != "" {
+		who = &c.Caller // it was found out late
+	}
+	set(agentField, who.Agent.Value)
 	set(sessionField, string(first.Caller.Session))
 	set(toolField, first.Caller.Tool.Value)
 	set(categoryField, first.Category)
@@ -126,7 +130,7 @@ func rowOf(d, c *call.Record) *row {
 	r.decision(d, c, set)
 	r.numbers(first, c)
 	all := []string{
-		first.Host, first.Target, first.Method, first.Caller.Agent.Value, string(first.Caller.Session),
+		first.Host, first.Target, first.Method, who.Agent.Value, who.Process.Value, string(first.Caller.Session),
 		first.Caller.Tool.Value, first.Caller.Principal.Value, first.Category, string(first.ID), first.Note,
 	}
 	if dec := decisionOf(d, c); dec != nil {
