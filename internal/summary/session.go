@@ -138,7 +138,7 @@ func (s *Session) span(from, to time.Time) {
 func (s *Session) key(d *call.Record, dec *call.Decision, who *call.Caller) key {
 	k := key{by: by(who), verdict: dec.Verdict, observed: dec.Observed, edited: len(dec.Edits) > 0, kind: kindOf(d, dec)}
 	k.destination = destination(d, dec, k.kind)
-	if dec.Verdict != call.Allow {
+	if dec.Verdict != call.Allow && k.kind != Telemetry { // which is one thing, whatever the rule
 		k.rule = dec.Rule
 		k.finding = found(dec)
 	}
