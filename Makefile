@@ -1,5 +1,5 @@
 # make test is what CI runs. Each target works alone.
-.PHONY: build test format vet staticcheck npm race whole fuzz bench microbench soak man
+.PHONY: build test format vet staticcheck npm race whole fuzz bench microbench soak agents man
 
 FUZZTIME ?= 3s
 SOAK ?= 1h
@@ -51,6 +51,12 @@ microbench:
 # Mixed load for as long as is asked for; memory must stay flat.
 soak:
 	OUTVET_SOAK=$(SOAK) go test -count=1 -v -timeout 24h -run TestSoak ./test/siege
+
+# Real agents with a scripted model: installs them from npm (1.5 GB) and runs each.
+# What npm does not serve, or does not run here, is skipped and says so.
+agents:
+	@cd test/agents/npm && npm ci --no-audit --no-fund --loglevel=error
+	OUTVET_AGENTS=1 go test -count=1 -v -timeout 30m ./test/agents
 
 man: build
 	./outvet man --dir doc/man
