@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"strconv"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -132,10 +133,11 @@ func number(b []byte) (n int, ok bool) {
 	return n, true
 }
 
-// socketOf returns the inode of the socket that a descriptor is, or 0.
+// socketOf returns the inode of the socket that a descriptor is, or 0. name ends in
+// NUL. It is called for every descriptor of a machine, and so allocates nothing.
 func socketOf(dir int, name, link []byte) uint64 {
-	n, err := readlinkat(dir, name, link)
-	if err != nil {
+	n, _, errno := unix.Syscall6(unix.SYS_READLINKAT, uintptr(dir), uintptr(unsafe.Pointer(&name[0])), uintptr(unsafe.Pointer(&link[0])), uintptr(len(link)), 0, 0)
+	if errno != 0 || int(n) > len(link) {
 		return 0
 	}
 	b, ok := bytes.CutPrefix(link[:n], []byte("socket:["))
@@ -150,8 +152,4 @@ func socketOf(dir int, name, link []byte) uint64 {
 		inode = inode*10 + uint64(c-'0')
 	}
 	return inode
-}
-
-func readlinkat(dir int, name, buf []byte) (int, error) {
-	return unix.Readlinkat(dir, string(name), buf)
 }

@@ -84,6 +84,7 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, `{}`)
 		return
 	}
+	time.Sleep(500 * time.Millisecond) // the program is gone once it has its answer: a busy machine needs time to look
 	fmt.Fprintf(w, "origin got %s %s: %s\n", r.Method, r.URL.Path, body)
 }
 
