@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"outvet/call"
-	"outvet/internal/agent"
 	"outvet/internal/filter"
 	"outvet/internal/policy"
 	"outvet/internal/record"
@@ -131,15 +130,6 @@ func judgedBy(p *policy.Policy) func(*call.Record) (call.Verdict, string) {
 		}
 		return d.Verdict, d.Rule
 	}
-}
-
-// presetOf names the preset for the program that a command line runs, "" if there is
-// none.
-func presetOf(command string) string {
-	if a := agent.ByProgram(command); a != nil && slices.Contains(policy.Presets(), a.Name) {
-		return a.Name
-	}
-	return ""
 }
 
 // styleOf says how what w leads to shows text.
