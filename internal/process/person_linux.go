@@ -95,15 +95,14 @@ func parseStat(b []byte) (comm string, parent int, started uint64, ok bool) {
 }
 
 // entries calls f with the entries of a folder that are numbers, until it returns
-// false.
+// false. f does not call entries.
 func (w *world) entries(fd int, f func(int) bool) {
-	var buf [8 << 10]byte
 	for {
-		n, err := unix.Getdents(fd, buf[:])
+		n, err := unix.Getdents(fd, w.list[:])
 		if n <= 0 || err != nil {
 			return
 		}
-		for b := buf[:n]; len(b) >= 19; {
+		for b := w.list[:n]; len(b) >= 19; {
 			size := int(binary.NativeEndian.Uint16(b[16:]))
 			if size < 19 || size > len(b) {
 				return

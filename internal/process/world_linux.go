@@ -26,6 +26,7 @@ type world struct {
 	kin    map[int]bool // whether it is in the namespace
 	kinOf  time.Time    // when that was last forgotten
 	buf    [32 << 10]byte
+	list   [8 << 10]byte
 }
 
 func (w *world) begin(init int, diag *os.File) {
