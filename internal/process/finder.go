@@ -18,6 +18,8 @@ const (
 	// rest is how long nobody looks for each descriptor that was looked at: half of
 	// one processor is spent at most.
 	rest = 2 * time.Microsecond
+	// few descriptors are not worth to rest for.
+	few = 500
 	// triesMax is how many passes look for one socket.
 	triesMax = 2
 	// waitingMax bounds the look-ups that wait.
@@ -195,6 +197,8 @@ func (f *Finder) work() {
 		f.mu.Unlock()
 		left, looked := f.world.pass(batch)
 		f.again(left)
-		time.Sleep(time.Duration(looked) * rest) // who comes meanwhile is looked up in one pass
+		if looked >= few { // who comes meanwhile is looked up in one pass
+			time.Sleep(time.Duration(looked) * rest)
+		}
 	}
 }

@@ -106,15 +106,15 @@ func (h *hunt) run() {
 // reports whether the pass is over.
 func (h *hunt) walk(own int) bool {
 	first := slices.Clone(h.w.recent)
-	pids := h.w.pids()
-	slices.SortFunc(pids, func(a, b int) int { return b - a })
-	pids = slices.DeleteFunc(pids, func(p int) bool { return slices.Contains(first, p) })
-	var later, elsewhere []int
 	for _, pid := range first {
 		if !h.look(pid, own) {
 			return true
 		}
 	}
+	pids := h.w.pids()
+	slices.SortFunc(pids, func(a, b int) int { return b - a })
+	pids = slices.DeleteFunc(pids, func(p int) bool { return slices.Contains(first, p) })
+	var later, elsewhere []int
 	for _, pid := range pids {
 		switch {
 		case h.w.once[pid]:
