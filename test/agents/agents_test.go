@@ -10,6 +10,7 @@ package agents
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"os"
@@ -39,11 +40,13 @@ func TestMain(m *testing.M) {
 // An actor is an agent as it is started. What it needs beside the environment of
 // all is in prepare.
 type actor struct {
+	label   string // of the test; "" is name
 	name    string // of the table of agents, and of its preset
 	command []string
 	env     []string
 	prepare func(t *testing.T, home string)
 	model   string // host of its model
+	method  string // by which it calls it; "" is POST
 	refused int    // calls to a model that is refused, at most
 	preset  string // added to its policy, beside its own preset
 	both    bool   // it names its session to the model and to its commands alike
@@ -60,6 +63,8 @@ var actors = []actor{
 		"-c", `model_providers.scripted.base_url="https://api.openai.com/v1"`, "-c", `model_providers.scripted.env_key="OPENAI_API_KEY"`,
 		"-c", `model_providers.scripted.wire_api="responses"`, prompt}, model: "api.openai.com", refused: 2,
 		env: []string{"OPENAI_API_KEY=sk-made-up"}, both: true, calls: true},
+	{label: "codex over a WebSocket", name: "codex", command: []string{"codex", "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox",
+		"-c", `model="gpt-5"`, prompt}, model: "api.openai.com", refused: 2, env: []string{"CODEX_API_KEY=sk-made-up"}, both: true, calls: true, method: "GET"},
 	{name: "gemini", command: []string{"gemini", "--skip-trust", "-m", "gemini-2.5-flash", "--yolo", "-p", prompt}, model: "generativelanguage.googleapis.com", refused: 2,
 		env: []string{"GEMINI_API_KEY=made-up"}},
 	{name: "copilot", command: []string{"copilot", "--allow-all-tools", "--allow-all-urls", "-p", prompt}, model: "api.openai.com", refused: 1,
@@ -243,7 +248,7 @@ func (s *stage) show(t *testing.T) {
 
 func TestAgentsFinishWithWhatTheyMayAndSeeWhatTheyMayNot(t *testing.T) {
 	for _, a := range actors {
-		t.Run(a.name, func(t *testing.T) {
+		t.Run(cmp.Or(a.label, a.name), func(t *testing.T) {
 			path := installed(t, a.name)
 			s := set(t, policyOf(t, a, scriptRules))
 			out, err := s.run(t, a, path)
@@ -283,7 +288,7 @@ func (s *stage) attributed(t *testing.T, a actor) {
 			if l.Caller.Agent != (call.Attr{Value: a.name, Mark: call.Observed}) {
 				t.Errorf("the call to %s is of agent %+v", l.Host, l.Caller.Agent)
 			}
-		case l.Host == a.model && l.Method == "POST":
+		case l.Host == a.model && l.Method == cmp.Or(a.method, "POST"):
 			seen[l.Host] = true
 			if a.both && l.Verdict == call.Allow {
 				conversations[l.Caller.Conversation.Value] = true
@@ -334,7 +339,7 @@ func (s *stage) bounded(t *testing.T) {
 
 func TestAgentsWhoseModelIsRefusedSaySoAndStop(t *testing.T) {
 	for _, a := range actors {
-		t.Run(a.name, func(t *testing.T) {
+		t.Run(cmp.Or(a.label, a.name), func(t *testing.T) {
 			path := installed(t, a.name)
 			s := set(t, policyOf(t, a, "  - {name: no model, to: "+a.model+", verdict: block, reason: The model is refused here.}\n"))
 			began := time.Now()
@@ -346,7 +351,7 @@ func TestAgentsWhoseModelIsRefusedSaySoAndStop(t *testing.T) {
 			}
 			n := 0
 			for _, l := range s.record(t) {
-				if l.Host == a.model && l.Method == "POST" && !strings.Contains(l.Target, "/api/") {
+				if l.Host == a.model && l.Method == cmp.Or(a.method, "POST") && !strings.Contains(l.Target, "/api/") {
 					n++
 				}
 			}

@@ -68,6 +68,9 @@ func listen(t *testing.T) net.Listener {
 }
 
 func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if o.model.talk(w, r) {
+		return
+	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, bodyMax))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
