@@ -31,7 +31,7 @@ func (s *Server) Serve(l net.Listener) error {
 		}
 		c, err := l.Accept()
 		if err == nil {
-			go s.greet(c, s.arrive())
+			go s.greet(c, s.arrive(c))
 			continue
 		}
 		<-s.slots
@@ -87,9 +87,6 @@ func (s *Server) greet(nc net.Conn, a *arrival) {
 func (s *Server) serveFront(nc net.Conn, a *arrival) *tunnel {
 	c := s.newConn(context.Background(), nc, nil)
 	c.arrival = a
-	if s.Witness != nil {
-		c.witness = s.Witness(nc)
-	}
 	c.serve()
 	return c.tunnel
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"outvet/call"
-	"outvet/internal/agent"
 )
 
 // nameMax bounds the name of a session and of an agent, in bytes.
@@ -17,7 +16,7 @@ const nameMax = 128
 // caller says who sent r, as far as the proxy can know.
 func caller(r *http.Request) call.Caller {
 	who := callerAt(r.RemoteAddr, session(r.Header.Get("Proxy-Authorization")))
-	claims(&who, r.Header)
+	who.Agent = agent(r.Header)
 	return who
 }
 
@@ -57,18 +56,9 @@ func sessionName(name string) string {
 	return name
 }
 
-// claims sets what the header of a request says of its agent and of the session
-// in which that is.
-func claims(who *call.Caller, h http.Header) {
-	who.Agent = said(h)
-	if s := agent.ByProduct(who.Agent.Value).Session(h); s != "" && len(s) <= nameMax && printable(s) {
-		who.Conversation = call.Attr{Value: s}
-	}
-}
-
-// said returns what the request says its program is: the product of its
+// agent returns what the request says its program is: the product of its
 // User-Agent, or the Originator that Codex names itself by.
-func said(h http.Header) call.Attr {
+func agent(h http.Header) call.Attr {
 	name := h.Get("Originator")
 	if name == "" {
 		name, _, _ = strings.Cut(h.Get("User-Agent"), " ")
@@ -77,17 +67,6 @@ func said(h http.Header) call.Attr {
 		return call.Attr{}
 	}
 	return call.Attr{Value: name}
-}
-
-// witness returns who knows what made the connection that x came by, or nil.
-func (x *exchange) witness() call.Witness {
-	if x.t != nil {
-		return x.t.witness
-	}
-	if res, ok := x.w.(*response); ok {
-		return res.c.witness
-	}
-	return nil
 }
 
 func printable(s string) bool {

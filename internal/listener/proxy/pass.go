@@ -20,7 +20,7 @@ import (
 // the name in it must be the host of the tunnel.
 func (t *tunnel) pass() bool {
 	c, m := gate.TLS(t.host, t.port)
-	c.Listener, c.Caller, c.Witness = "proxy", t.caller, t.witness
+	c.Listener, c.Caller = "proxy", t.caller
 	if !t.s.Gate.Unread(*c) {
 		return false
 	}
@@ -34,6 +34,7 @@ func (t *tunnel) pass() bool {
 	t.idle.Store(false)
 	t.arrival.begun()
 	t.calls.Add(1)
+	c.Witness = t.arrival.who()
 	p := t.s.Gate.Open(t.ctx, c, m)
 	if h.Encrypted {
 		p.Veiled("the hello has an encrypted part (ECH), which may ask for another name than " + t.host)
