@@ -37,7 +37,7 @@ func (s *Server) serveOn(l net.Listener, own bool, greet func(net.Conn, *arrival
 		}
 		c, err := l.Accept()
 		if err == nil {
-			go greet(c, s.arrive())
+			go greet(c, s.arrive(c))
 			continue
 		}
 		<-s.slots
@@ -92,7 +92,6 @@ func (s *Server) follow(t *tunnel, a *arrival) {
 func (s *Server) serveFront(nc net.Conn, a *arrival, e *Entry) *tunnel {
 	c := s.newConn(context.Background(), nc, nil)
 	c.arrival, c.entry = a, e
-	c.witness = s.witness(nc)
 	c.serve()
 	return c.tunnel
 }

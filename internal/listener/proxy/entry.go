@@ -43,7 +43,7 @@ func (s *Server) enterBy(nc net.Conn, a *arrival, e *Entry) *tunnel {
 	}
 	t := s.tunnel(nc, nil, e.Host, e.Port, e.Caller)
 	if t != nil {
-		t.arrival, t.entry, t.fault, t.witness = a, e, e.Fault, s.witness(nc)
+		t.arrival, t.entry, t.fault = a, e, e.Fault
 	}
 	return t
 }
