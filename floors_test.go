@@ -15,7 +15,7 @@ import (
 // lower floors only.
 var floors = [][]string{
 	{"call", "internal/xconnect"},
-	{"internal/payload/layer", "internal/payload/inflate", "internal/payload/wsframe", "internal/http1", "internal/match", "internal/filter", "internal/hostname", "internal/hello", "internal/kill"},
+	{"internal/payload/layer", "internal/payload/inflate", "internal/payload/wsframe", "internal/http1", "internal/match", "internal/filter", "internal/hostname", "internal/hello", "internal/kill", "internal/synthetic"},
 	{"internal/payload", "internal/session", "internal/policy", "internal/record", "internal/forward", "internal/ca", "internal/answer", "internal/metrics"},
 	{"internal/inspect"},
 	{"internal/inspect/*"},
@@ -45,6 +45,7 @@ var listenersMay = map[string]bool{
 	"internal/http1":           true, // the messages of HTTP/1.1
 	"internal/xconnect":        true, // lets HTTP/2 take WebSockets
 	"internal/hostname":        true, // the one spelling of a host
+	"internal/synthetic":       true, // which address stands for which name
 	"internal/hello":           true, // what a TLS client says first
 	"internal/kill":            true, // the words of the kill switch
 	"internal/answer":          true, // renders a decision in the client's dialect; every HTTP listener needs the same
