@@ -26,6 +26,7 @@ const Distrusts = "the client does not trust the certificate authority of outvet
 type Outcome struct {
 	Status   int    `json:"status,omitempty"`  // as the client saw it
 	Sent     int64  `json:"sent"`              // body bytes that went upstream
+	Times    int64  `json:"times,omitempty"`   // how often the same was asked, where one record stands for all of it
 	Received int64  `json:"received"`          // body bytes that came back
 	Address  string `json:"address,omitempty"` // where it went: of the upstream proxy, if there is one
 	Via      string `json:"via,omitempty"`     // the upstream proxy, and whether it alone knows the server's address

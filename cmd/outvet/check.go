@@ -33,8 +33,8 @@ func (o *request) add(c *cobra.Command) {
 func (o *request) parse(c *cobra.Command, method, target string) (policy.Request, error) {
 	r := policy.Request{Method: method, URL: target}
 	u, err := url.Parse(target)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "tls" {
-		return r, usage(fmt.Errorf("%q is not an absolute http or https URL", target), "for example https://api.example.com/v1/notes; for a tunnel whose TLS is to pass unread, CONNECT tls://HOST:443")
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "tls" && u.Scheme != "dns" {
+		return r, usage(fmt.Errorf("%q is not an absolute http or https URL", target), "for example https://api.example.com/v1/notes; for a query TXT dns://NAME; for a tunnel whose TLS is to pass unread, CONNECT tls://HOST:443")
 	}
 	for _, h := range o.headers {
 		name, value, ok := strings.Cut(h, ":")
@@ -78,6 +78,7 @@ name resolves to, or reach one that it was given with --connect-to. The exit cod
 is 0 for allow and 1 for hold or block.`,
 		Example: `  outvet check POST https://api.github.com/repos/acme/shop/issues --data @body.json
   outvet check CONNECT tls://updates.example.com:443   # may its TLS pass unread?
+  outvet check TXT dns://example.com   # may its TXT records be asked for?
   outvet check --policy outvet.yaml -H 'Authorization: Bearer x' GET https://example.com/ --json`,
 		Args: exactArgs("METHOD", "URL"),
 		RunE: func(c *cobra.Command, args []string) error {

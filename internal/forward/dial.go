@@ -133,6 +133,9 @@ func (f *Forwarder) resolve(ctx context.Context, host string) ([]netip.Addr, err
 	if a, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{a}, nil
 	}
+	if told := f.pins.get(host, time.Now()); told != nil {
+		return told, nil
+	}
 	found, err := f.opt.Resolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
 		return nil, err

@@ -37,6 +37,13 @@
 // An IPv4 address in an IPv6 one (NAT64, 6to4, Teredo, ISATAP, …) is held against
 // Guard.Refuse, too.
 //
+// # Names
+//
+// Resolve looks a name up for a client that connects by itself, judges what comes
+// back like Dial, and pins it: for a minute the name is dialled nowhere else. Ask
+// puts a query for other types to the name servers of this machine, in words of
+// its own.
+//
 // # Upstream proxies
 //
 // Options.Proxies names the proxies that lead out of a network, one each for

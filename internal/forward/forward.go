@@ -26,6 +26,8 @@ type Options struct {
 	Resolver  Resolver            // nil for the system's
 	Proxies   *Proxies            // that calls leave through; nil for none
 
+	NameServers []netip.AddrPort // that Ask asks; nil for those of /etc/resolv.conf
+
 	DialTimeout   time.Duration // to look up and connect; 0 for 10 s
 	TLSTimeout    time.Duration // of a handshake; 0 for 10 s
 	HeaderTimeout time.Duration // from the request's end to the answer's head; 0 for none: models think long
@@ -46,6 +48,7 @@ type Forwarder struct {
 	listeners atomic.Pointer[[]netip.AddrPort] // of ours: see Avoid
 	sessions  tls.ClientSessionCache           // of TLS with upstream proxies
 	silence   silence
+	pins      pins
 
 	// mu makes pools and byGuard change together.
 	mu      sync.RWMutex
@@ -98,6 +101,7 @@ func (f *Forwarder) Flush() {
 	old := f.pools
 	f.pools, f.byGuard = map[string]*pool{}, map[*call.Guard]*pool{}
 	f.mu.Unlock()
+	f.pins.clear()
 	for _, p := range old {
 		p.close()
 	}

@@ -83,7 +83,9 @@ func (p *Passage) decide(r *rules) {
 		return
 	}
 	if final {
-		p.readHead(r)
+		if p.readHead(r); !halted && why == "" {
+			p.weigh(r)
+		}
 		return
 	}
 	if !r.set.Wanted(r.policy.Wants) {

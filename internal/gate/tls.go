@@ -29,8 +29,12 @@ func TLS(host string, port uint16) (*call.Call, *payload.Message) {
 func (g *Gate) Unread(c call.Call) bool { return g.rules.Load().policy.Unread(&c) }
 
 // Asked describes what somebody asks about: a request, or with CONNECT and a
-// URL such as tls://host:443 a connection whose TLS passes unread.
+// URL such as tls://host:443 a connection whose TLS passes unread, or with a
+// type and dns://name a query.
 func Asked(method string, u *url.URL, header http.Header, body io.Reader, length int64) (*call.Call, *payload.Message, error) {
+	if u.Scheme == "dns" {
+		return askedDNS(method, u)
+	}
 	if u.Scheme != "tls" {
 		return HTTP(method, u, header, body, length)
 	}

@@ -14,7 +14,7 @@ func (e *eval) run() {
 		e.locate(l.index)
 		e.label(i)
 		for _, n := range e.near {
-			e.sure = n.sure
+			e.sure, e.wide = n.sure, n.node == &l.index.every
 			e.ask(n.rules, n.sure)
 			for _, d := range n.destinations {
 				if !d.port(e.c.Dest.Port) {
@@ -24,7 +24,7 @@ func (e *eval) run() {
 				e.ask(d.rules, n.sure)
 			}
 		}
-		e.sure = true
+		e.sure, e.wide = true, true
 		e.ask(l.index.any.rules, true)
 		if e.host != "" && !e.addr.IsValid() {
 			e.ask(l.index.remote.rules, true)
@@ -47,7 +47,7 @@ func (e *eval) askMethods(m *methods, strict bool) {
 		e.askPaths(m.any, strict)
 	}
 	switch {
-	case strict && e.unread: // it may be any
+	case strict && e.unread, e.query == ofPeer && m.opens: // it may be any
 		for _, p := range m.some {
 			e.askPaths(p, true)
 		}
@@ -64,6 +64,8 @@ func (e *eval) askPaths(p *paths, strict bool) {
 		return
 	}
 	switch {
+	case e.query == ofPeer:
+		p.root.all(e)
 	case e.path.kind == pathNone:
 	case strict && e.path.kind == pathWild:
 		p.root.all(e)
@@ -112,7 +114,7 @@ func (e *eval) considerAll(entries []entry) {
 func (e *eval) consider(en *entry) {
 	r := en.rule
 	t := e.conditions(r, en.target)
-	if t == no || t != yes && !r.strict {
+	if t == no || t != yes && !r.strict || !e.grants(r) {
 		return
 	}
 	if !r.strict && e.path.kind == pathSlash && !r.sureOf(e.path.slash) {
@@ -123,8 +125,8 @@ func (e *eval) consider(en *entry) {
 			e.may(r)
 			return
 		}
-		e.vars.lenient, e.vars.strict = r.uninspected == uninspectedAllow, r.strict
-		if t = min(t, r.when.eval(&e.vars)); t == no || t != yes && !r.strict {
+		e.vars.ask(r)
+		if t = e.byExpression(r, t); t == no || t != yes && !r.strict {
 			return
 		}
 	}
@@ -142,7 +144,12 @@ func (e *eval) consider(en *entry) {
 		}
 		return
 	}
-	v.sure = v.sure && t == yes && e.exactly(r)
+	switch {
+	case !e.foresees(r):
+		v.sure = v.sure && t == yes && e.exactly(r)
+	case v.verdict == call.Hold:
+		v.verdict = call.Allow // what follows is held
+	}
 	e.named = e.named || r.names()
 	if en.admit > 0 && v.sure {
 		e.admit = append(e.admit, en.admit)

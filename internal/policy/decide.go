@@ -21,7 +21,7 @@ func (e *eval) combine(t track) voice {
 		}
 		spoke := s.firm[t].layer != nil || s.lent[t].layer != nil
 		if !spoke && !s.could[t] && !(s.away && inner) && (t == all || !l.observe) {
-			v = l.byDefault(&e.c.Caller.Type)
+			v = e.byQuery(l.byDefault(&e.c.Caller.Type))
 		}
 		v = stricter(v, s.doubt[t])
 		best = stricter(best, v)

@@ -129,6 +129,31 @@
 // Where policy does not let a connection pass so, its TLS is ended and the
 // requests in it are judged.
 //
+// # Queries of DNS
+//
+// A query is a call of protocol dns and scheme dns, port 53, its method the type
+// (A, TXT, …), its target and host the name. Rules that ask for protocol: dns are
+// about queries as such.
+//
+// The types A, AAAA, HTTPS and SVCB ask for the address of a connection that will
+// be judged itself. Its look-up is refused only where any such connection would
+// be:
+//
+//   - A rule that allows or holds calls to the host admits the look-up, whatever it
+//     asks for of method, path, port, protocol, scheme, expression and caller, as long as
+//     it may match.
+//   - A rule that blocks counts if it asks for none of these, but it does count
+//     with a finding that is in the name, and may quarantine.
+//   - A default of hold admits it.
+//
+// Any other type is let out only by a rule that names the host, or protocol: dns.
+// No default and no rule for "*" lets it out:
+//
+//	rules:
+//	  - {name: mail exchangers, to: "*.corp.example", protocol: dns, method: [MX, TXT], verdict: allow}
+//	tests:
+//	  - {allow: "MX dns://corp.example"}
+//
 // # Edits
 //
 // redact: mask puts [redacted:KIND] in the place of each finding that the rule

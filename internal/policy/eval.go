@@ -23,6 +23,8 @@ type eval struct {
 	method string       // in capitals
 	path   readings
 	unread bool     // TLS that nobody reads: what is in it is not known
+	query  query    // what it asks of DNS
+	wide   bool     // the node at hand is of no host in particular
 	named  bool     // a rule says that it may pass so
 	hard   bool     // something is not inspected at all
 	soft   bool     // something is inspected in windows
@@ -147,7 +149,7 @@ func (p *Policy) begin(c *call.Call, d *call.Decision, head bool) *eval {
 	clear(e.states)
 	e.edits, e.admit, e.refuse, e.addrRule = e.edits[:0], e.admit[:0], e.refuse[:0], e.addrRule[:0]
 	e.hard, e.soft, e.stops = false, false, [2]*rule{}
-	e.unread, e.named = c.Op.Protocol == protocolTLS, false
+	e.unread, e.named, e.query = c.Op.Protocol == protocolTLS, false, queryOf(c)
 	e.kinds = e.kinds[:0]
 	if !head {
 		for i := range d.Findings {

@@ -96,7 +96,7 @@ func (e *eval) explain(r *rule) Considered {
 		add("tool", strings.Join(append(append([]string(nil), r.tool.names...), r.tool.classes...), ", "), gotAttr(e.tool), e.toolIs(r.tool))
 	}
 	if r.when != nil {
-		e.vars.lenient, e.vars.strict = r.uninspected == uninspectedAllow, r.strict
+		e.vars.ask(r)
 		add("when", r.when.text, "", r.when.eval(&e.vars))
 	}
 	out.Matched = t == yes || r.strict && t != no
@@ -117,6 +117,10 @@ func (e *eval) explain(r *rule) Considered {
 
 func (e *eval) explainOp(r *rule, add func(name, want, got string, answer truth)) {
 	c := e.c
+	if e.foresees(r) {
+		add("connection", "any that may follow", "not known yet", e.mayConcern(r, nil))
+		return
+	}
 	if r.unread {
 		add("tls", "passthrough", c.Op.Protocol, truthOf(e.unread))
 	} else {

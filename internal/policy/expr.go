@@ -245,9 +245,16 @@ type variables struct {
 	lenient bool
 	// strict: the rule holds, blocks or edits.
 	strict bool
+	// ahead: it is about connections that are still to come.
+	ahead bool
 }
 
-func (v *variables) reset(e *eval) { v.e, v.lenient, v.strict = e, false, false }
+func (v *variables) reset(e *eval) { v.e, v.lenient, v.strict, v.ahead = e, false, false, false }
+
+// ask makes them those that the expression of r sees.
+func (v *variables) ask(r *rule) {
+	v.lenient, v.strict, v.ahead = r.uninspected == uninspectedAllow, r.strict, v.e.foresees(r)
+}
 
 // Parent implements cel.Activation.
 func (v *variables) Parent() cel.Activation { return nil }
@@ -255,6 +262,9 @@ func (v *variables) Parent() cel.Activation { return nil }
 // ResolveName implements cel.Activation.
 func (v *variables) ResolveName(name string) (any, bool) {
 	c := v.e.c
+	if v.ahead && strings.HasPrefix(name, "call.") && name != "call.host" && name != "call.listener" && name != "call.grade" {
+		return nil, false
+	}
 	switch name {
 	case "call.id":
 		return text1(string(c.ID))

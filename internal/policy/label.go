@@ -97,6 +97,7 @@ func (e *eval) label(i int) {
 	}
 	dest := &e.c.Dest
 	dest.Category, dest.Trust, dest.Credentials = l.category, l.trust, l.credentials
+	dest.Named = e.mentioned(e.layer.index)
 }
 
 // join adds what d says. Of two that are equally near, the least trust counts
@@ -154,6 +155,9 @@ func (e *eval) under(prefix string) bool {
 // conditions says whether the conditions of r hold that need no payload and
 // that no index answers.
 func (e *eval) conditions(r *rule, t *target) truth {
+	if e.foresees(r) {
+		return e.mayConcern(r, t)
+	}
 	c := e.c
 	out := yes
 	if len(r.protocols) > 0 {
@@ -170,13 +174,26 @@ func (e *eval) conditions(r *rule, t *target) truth {
 		!r.strict && len(r.methods) > 0 && !slices.Contains(r.methods, c.Op.Method) {
 		return no
 	}
-	if t != nil {
-		l := &e.state.labels
-		if len(t.categories) > 0 && !slices.Contains(t.categories, l.category) ||
-			len(t.trusts) > 0 && !slices.Contains(t.trusts, l.trust) {
-			return no
-		}
+	if !e.labelled(t) {
+		return no
 	}
+	return min(out, e.who(r))
+}
+
+// labelled reports whether the destination has a category and a trust that the
+// target asks for.
+func (e *eval) labelled(t *target) bool {
+	if t == nil {
+		return true
+	}
+	l := &e.state.labels
+	return (len(t.categories) == 0 || slices.Contains(t.categories, l.category)) &&
+		(len(t.trusts) == 0 || slices.Contains(t.trusts, l.trust))
+}
+
+// who answers the conditions on the caller.
+func (e *eval) who(r *rule) truth {
+	c, out := e.c, yes
 	if r.sessions != nil {
 		out = min(out, attrIs(c.Caller.Type, r.sessions))
 	}

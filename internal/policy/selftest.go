@@ -196,6 +196,9 @@ func headCall(r Request) (*call.Call, error) {
 	if c.Op.Target == "" {
 		c.Op.Target = "/"
 	}
+	if u.Scheme == protocolDNS {
+		c.Dest.Port, c.Op = 53, call.Op{Protocol: protocolDNS, Method: r.Method, Target: host.name}
+	}
 	if u.Scheme == "tls" {
 		c.Grade, c.Op = call.Unread, call.Op{Protocol: protocolTLS, Method: "connect", Target: u.Host}
 	}

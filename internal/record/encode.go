@@ -204,6 +204,7 @@ func (e *encoder) outcome(o *call.Outcome) {
 	e.int("received", o.Received)
 	e.int("sent", o.Sent)
 	e.optInt("status", int64(o.Status))
+	e.optInt("times", o.Times)
 	e.optString("via", o.Via)
 	e.close()
 }
