@@ -43,7 +43,7 @@ type Dest struct {
 	Category    string
 	Trust       string
 	Credentials []string // kinds of credentials that are at home here
-	Named       bool     // a rule or destination names the host itself, and not only to refuse it
+	Named       bool     // a rule or destination of the outermost layer names the host, not just any
 }
 
 // An Op is what the call does there, in its own protocol's words.

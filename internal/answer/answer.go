@@ -3,6 +3,7 @@ package answer
 import (
 	"net/http"
 	"strconv"
+	"strings"
 
 	"outvet/call"
 )
@@ -32,6 +33,15 @@ type Problem struct {
 func For(r *http.Request, body []byte, d *call.Decision, c *call.Call) Answer {
 	m := refusal(d, c)
 	return render(r, body, &m)
+}
+
+// Line says a refusal in one line, for protocols that have no more room.
+func Line(d *call.Decision, c *call.Call) string {
+	m := refusal(d, c)
+	if !strings.Contains(m.line, m.rule) {
+		return m.line + " Rule " + m.rule + "."
+	}
+	return m.line
 }
 
 // Fault answers a call that failed for another reason than policy. c may be

@@ -94,7 +94,7 @@ func sentence(d *call.Decision, c *call.Call) string {
 // is named too: programs print the line without its context.
 func short(d *call.Decision, c *call.Call, why string) string {
 	what := clean(c.Op.Method, 20) + " " + clean(c.Dest.Host, hostMax)
-	if len(d.Findings) == 0 { // else the path may hold what was found
+	if len(d.Findings) == 0 && c.Op.Target != c.Dest.Host { // else the path may hold what was found, or repeats the host
 		what += clean(c.Op.Target, pathMax)
 	}
 	if d.Reason == "" || d.Rule == call.RuleDefault {

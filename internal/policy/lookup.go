@@ -85,20 +85,13 @@ func (e *eval) byQuery(v voice) voice {
 	return v
 }
 
-// mentioned reports whether the outermost layer names the host, and not only to
-// refuse it. e.near holds its nodes.
+// mentioned reports whether the layer at hand names the host. e.near holds the
+// nodes of its index x.
 func (e *eval) mentioned(x *index) bool {
 	for _, n := range e.near {
-		if n.node == &x.every || !n.sure {
-			continue
-		}
-		if n.rules.opens() || slices.ContainsFunc(n.destinations, func(d *destination) bool { return d.port(e.c.Dest.Port) || e.query != noQuery }) {
+		if n.node != &x.every && n.sure {
 			return true
 		}
 	}
 	return false
-}
-
-func (b *bucket) opens() bool {
-	return b.allow != nil || b.strict != nil && b.strict.opens
 }

@@ -117,9 +117,9 @@ func TestAFindingInANameCountsAndStopsTheSession(t *testing.T) {
 	}
 }
 
-func TestNamedIsWhatThePolicyNamesNotOnlyToRefuse(t *testing.T) {
+func TestNamedIsWhatThePolicyNames(t *testing.T) {
 	p := mustLoad(t, lookups)
-	for name, want := range map[string]bool{"read.example": true, "held.example": true, "labelled.example": true, "a.b.part.example": true, "other.example": false, "edits.example": false} {
+	for name, want := range map[string]bool{"read.example": true, "held.example": true, "labelled.example": true, "a.b.part.example": true, "shop.part.example": true, "edits.example": true, "other.example": false, "example": false} {
 		c := asksFor("A", name)
 		decided(p, c)
 		if c.Dest.Named != want {

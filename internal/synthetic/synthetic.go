@@ -34,8 +34,8 @@ import (
 
 // The IPv4 stand-ins as numbers, both inclusive.
 const (
-	first = 198<<24 | 18<<16 | 0<<8 | 1
-	last  = 198<<24 | 19<<16 | 255<<8 | 0
+	first = 198<<24 | 18<<16 | 1
+	last  = 198<<24 | 19<<16 | 255<<8
 	all   = last - first + 1
 )
 
