@@ -14,6 +14,7 @@ import (
 	"outvet/internal/ca"
 	"outvet/internal/forward"
 	"outvet/internal/gate"
+	"outvet/internal/inspect/dnstunnel"
 	"outvet/internal/listener/api"
 	"outvet/internal/listener/proxy"
 	"outvet/internal/metrics"
@@ -113,6 +114,7 @@ type house struct {
 	metrics   *metrics.Metrics
 	authority *ca.Authority
 	seat      *seat
+	names     *dnstunnel.Ledger
 }
 
 func (o *serving) run(c *cobra.Command) error {
@@ -142,6 +144,10 @@ func (o *serving) run(c *cobra.Command) error {
 		return err
 	}
 	src.key = key
+	if src.names, err = openNames(h.state, key); err != nil {
+		return err
+	}
+	h.names = src.names
 	p, err := src.load(ctx)
 	if err != nil {
 		return err
@@ -188,6 +194,7 @@ func (h *house) build(ctx context.Context, o *serving) error {
 	if h.sessions, err = session.Open(h.state.sessions()); err != nil {
 		return errors.Join(err, h.record.Close())
 	}
+	h.sessions.OnEnd(h.names.Forget)
 	h.gate = &gate.Gate{Sessions: h.sessions, Log: h.record, Memory: gate.NewMemory(bodies), Logger: h.log}
 	h.upstream = forward.New(up)
 	h.proxy = &proxy.Server{Gate: h.gate, Upstream: h.upstream, Authority: h.authority, Logger: h.log, Identify: o.identify, MaxConns: o.connections}
@@ -278,7 +285,7 @@ func (h *house) drain(most time.Duration) error {
 
 func (h *house) close() {
 	h.upstream.Close()
-	if err := errors.Join(h.gate.Settle(), h.record.Close(), h.sessions.Close()); err != nil {
+	if err := errors.Join(h.gate.Settle(), h.record.Close(), h.sessions.Close(), h.names.Close()); err != nil {
 		h.log.Error("close", "err", err)
 	}
 }

@@ -21,6 +21,8 @@ import (
 //	log/               the record; see doc/record-format.md
 //	index/             search index, rebuilt from the log
 //	sessions.journal   quarantines
+//	names.used         hosts that sessions have used, as keyed hashes
+//	popular.txt        popular domains, one a line, if the user put it there
 //	kill               while it is there, no call passes; see internal/kill
 //	trusted            digests of workspace policies that the user trusts
 type state string

@@ -9,26 +9,30 @@ import (
 
 	"outvet/internal/gate"
 	"outvet/internal/inspect"
+	"outvet/internal/inspect/dnstunnel"
 	"outvet/internal/inspect/secret"
 	"outvet/internal/policy"
 )
 
 // inspectors is the only list of inspectors, in the order they run. A new one is
-// a folder below internal/inspect and a line here.
-func inspectors(key []byte, known []secret.Known) (*inspect.Set, error) {
+// a folder below internal/inspect and a line here. names outlives them; without it
+// each call is judged as the first of its session.
+func inspectors(key []byte, known []secret.Known, names *dnstunnel.Ledger) (*inspect.Set, error) {
 	secrets, err := secret.New(secret.Options{Key: key, Known: known})
 	if err != nil {
 		return nil, err
 	}
 	return inspect.NewSet(
 		secrets,
+		dnstunnel.New(dnstunnel.Options{Key: key, Ledger: names}),
 	)
 }
 
 // A bench keeps the inspectors that were made last. Making them takes longer than
 // all else at the start, and a policy is tested with them before it is in force.
 type bench struct {
-	key []byte // of the digests of findings
+	key   []byte            // of the digests of findings
+	names *dnstunnel.Ledger // nil where no calls are made
 
 	mu    sync.Mutex
 	set   *inspect.Set
@@ -46,7 +50,7 @@ func (b *bench) inspectors(p *policy.Policy) (*inspect.Set, error) {
 	if b.set != nil && slices.EqualFunc(known, b.known, same) {
 		return b.set, nil
 	}
-	set, err := inspectors(b.key, known)
+	set, err := inspectors(b.key, known, b.names)
 	if err == nil {
 		b.set, b.known = set, known
 	}

@@ -31,7 +31,7 @@ func Judge(build func(*policy.Policy) (*inspect.Set, error)) policy.Judge {
 			}
 			last, set = p, s
 		}
-		_, d, err := Dry(p, set).Try(ctx, r)
+		_, d, err := Dry(p, set).Try(inspect.Rehearse(ctx), r)
 		return d, err
 	}
 }

@@ -32,6 +32,15 @@ type Matcher interface {
 	Patterns() []match.Pattern
 }
 
+type rehearsal struct{}
+
+// Rehearse marks what is done in a context as only tried, as tests of policies
+// do: an inspector that remembers what was called neither uses nor changes that.
+func Rehearse(ctx context.Context) context.Context { return context.WithValue(ctx, rehearsal{}, true) }
+
+// Rehearsed reports whether ctx was marked.
+func Rehearsed(ctx context.Context) bool { return ctx.Value(rehearsal{}) != nil }
+
 // A Subject is what an inspector looks at.
 type Subject struct {
 	Call    *call.Call

@@ -24,6 +24,13 @@ const (
 	mostMemories = 4
 )
 
+// A Headed inspector looks at the head of a call alone: what was read before of
+// bodies does not matter to it.
+type Headed interface {
+	Inspector
+	Headed()
+}
+
 // Recall returns lim with the memory of the inspectors that are wanted, if all
 // of them are Local: what was read before, in this session, is not read again. A
 // Content that was decoded with it must be given to Run with the same wants.
@@ -44,6 +51,9 @@ func (s *Set) Recall(lim payload.Limits, c *call.Call, wants func(inspector stri
 func (s *Set) local(wants func(inspector string) bool) (reach int, m *payload.Memory) {
 	for i := range s.members {
 		if !wants(s.members[i].Name()) {
+			continue
+		}
+		if _, ok := s.members[i].Inspector.(Headed); ok {
 			continue
 		}
 		l, ok := s.members[i].Inspector.(Local)

@@ -138,7 +138,7 @@ destinations:
 
 func TestTheShippedTableIsWellFormed(t *testing.T) {
 	known := map[string]bool{"model": true, "search": true, "documentation": true, "code_hosting": true, "registry": true, "cloud_storage": true,
-		"messaging": true, "paste": true, "file_drop": true, "webhook": true, "callback": true, "tunnel": true, "telemetry": true, "metadata": true, "identity": true}
+		"messaging": true, "paste": true, "file_drop": true, "webhook": true, "callback": true, "resolver": true, "tunnel": true, "telemetry": true, "metadata": true, "identity": true}
 	n := 0
 	for host, marks := range categories() {
 		h, err := parseHost(host)

@@ -95,6 +95,11 @@ func plainKind(kind string) string {
 		return "a " + segment + " (" + rest + ")"
 	case "personal":
 		return "personal data (" + rest + ")"
+	case "dns":
+		if rest == "doh" {
+			return "DNS over HTTPS"
+		}
+		return "what names of hosts should not carry (" + rest + ")"
 	}
 	return "what it must not (" + kind + ")"
 }

@@ -125,7 +125,7 @@ func (l *linter) unread(r *rule) {
 		for _, o := range layer.rules {
 			switch {
 			case !o.strict || !o.meets(r):
-			case o.finding != nil || o.uninspected >= uninspectedHold || o.when != nil && o.when.late, o.edits():
+			case o.finding != nil && !strings.HasPrefix(o.finding.part, "host") || o.uninspected >= uninspectedHold || o.when != nil && o.when.late, o.edits():
 				blind = append(blind, quote(o.name))
 			case o.speaks && len(o.methods)+len(o.paths) > 0:
 				asking = append(asking, quote(o.name))

@@ -135,7 +135,7 @@ func TestOnlyTheOutermostLayerNames(t *testing.T) {
 
 func TestLintSaysWhatPassesUnread(t *testing.T) {
 	for _, tc := range []struct{ policy, want string }{
-		{"include: preset:core\n" + naming, `what passes unread is not seen by rule "no secrets out"`},
+		{"include: preset:core\n" + naming, `what passes unread is not seen by rules "no secrets out", "no DNS over HTTPS"`},
 		{naming + "  - {name: s, to: x.pin.example, strip_headers: cookie}", `not seen by rule "s"`},
 		{naming + "  - {name: s, to: other.example, finding: secret/*, verdict: block}", ""},
 		{naming + "  - {name: m, to: \"*\", method: DELETE, verdict: hold}", `where rule "m" matches nothing passes unread`},

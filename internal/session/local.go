@@ -17,14 +17,21 @@ type Local[T any] struct {
 // NewLocal returns a Local whose values end with t's sessions.
 func NewLocal[T any](t *Table) *Local[T] {
 	l := &Local[T]{m: map[call.SessionID]*T{}}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.ends = append(t.ends, func(id call.SessionID) {
+	t.OnEnd(func(id call.SessionID) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		delete(l.m, id)
 	})
 	return l
+}
+
+// OnEnd has f called with each session that ends: one that is forgotten, or
+// released, since a release begins anew what was held against it. f must be short
+// and must not call the table.
+func (t *Table) OnEnd(f func(call.SessionID)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ends = append(t.ends, f)
 }
 
 // Do runs f with the session's value, one call at a time. f must be short and

@@ -148,6 +148,9 @@ func (t *Table) Release(id call.SessionID) (was bool, err error) {
 		return true, fmt.Errorf("session: release of %q: %w", id, err)
 	}
 	delete(t.stopped, id)
+	for _, end := range t.ends {
+		end(id)
+	}
 	return true, nil
 }
 
