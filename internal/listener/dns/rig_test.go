@@ -60,13 +60,20 @@ type upstream struct {
 func newUpstream(t testing.TB) *upstream {
 	t.Helper()
 	u := &upstream{}
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	var pc net.PacketConn
+	var l net.Listener
+	for range 20 { // a port that is free over both
+		var err error
+		if pc, err = net.ListenPacket("udp", "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+		if l, err = net.Listen("tcp", pc.LocalAddr().String()); err == nil {
+			break
+		}
+		pc.Close()
 	}
-	l, err := net.Listen("tcp", pc.LocalAddr().String())
-	if err != nil {
-		t.Skip("the port is taken over TCP")
+	if l == nil {
+		t.Fatal("no port is free over both UDP and TCP")
 	}
 	u.addr = pc.LocalAddr().(*net.UDPAddr).AddrPort()
 	u.down = func(testing.TB) { pc.Close(); l.Close() }
