@@ -46,7 +46,7 @@ func keyOf(q *question, who *call.Caller) key {
 func (s *Server) atOnce(q *question, who *call.Caller) []byte {
 	if q.ofPeer() {
 		if w := s.windows.again(keyOf(q, who)); w != nil {
-			r := s.address(w.ctx, q, w.guard)
+			r := s.address(s.ctx, q, w.guard)
 			return s.write(q, &r)
 		}
 	}

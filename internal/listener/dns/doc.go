@@ -39,9 +39,9 @@
 // A question is one call, protocol dns, method the type, target the name.
 // Refused questions and those in which something was found have a record each
 // time. One that is let pass and answered with an address stands for its
-// repetitions too, by the same session, for ten minutes or until policy, a
-// quarantine or a kill ends it: the closed record says how often it was asked
-// (outcome.times). What concerns this side alone (localhost, PTR of loopback and
+// repetitions too, by the same session, for ten minutes and as long as the same
+// policy is in force and nothing was stopped: the closed record says how often it
+// was asked (outcome.times). What concerns this side alone (localhost, PTR of loopback and
 // of stand-ins) is no call.
 //
 // # Hostile clients
