@@ -140,3 +140,24 @@ func TestACommandHasATerminalOfItsOwn(t *testing.T) {
 		}
 	})
 }
+
+func TestAllThatIsWrittenToATerminalIsRead(t *testing.T) {
+	w := callers[0]
+	p := newPlace(t, w)
+	for range 3 {
+		l := run(t, w, p.config(w, "seq", "20000"), func(l *launch) { l.Typed = " " })
+		if n := strings.Count(l.out, "\n"); n != 20000 && n != 20001 || !strings.HasSuffix(l.out, "20000\n") {
+			t.Errorf("%d lines", n)
+		}
+	}
+}
+
+// TestAStoppedCommandGoesOn presses ^Z: there is no shell from which to go on.
+func TestAStoppedCommandGoesOn(t *testing.T) {
+	w := callers[0]
+	p := newPlace(t, w)
+	l := run(t, w, p.config(w, "/usr/bin/python3", "-uc", "import time; print('stop me'); time.sleep(0.5); print('went on')"), func(l *launch) { l.Typed = " " })
+	if l.code != 0 || !strings.Contains(l.out, "went on") {
+		t.Errorf("%s", l)
+	}
+}
