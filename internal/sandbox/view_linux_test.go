@@ -233,13 +233,15 @@ func TestPiecesTakeTheirPlace(t *testing.T) {
 	asEach(t, func(t *testing.T, w caller) {
 		for _, m := range modes {
 			p := newPlace(t, w)
-			c := p.config(w, "sh", "-c", "cat /run/outvet/ca.pem /etc/hostname /run/outvet/copy; echo x > /etc/hostname || echo fixed; cat /nowhere")
+			os.WriteFile(p.workspace+"/cacert.pem", []byte("theirs\n"), 0o666)
+			p.own(t, w)
+			c := p.config(w, "sh", "-c", "cat /run/outvet/ca.pem /etc/hostname /run/outvet/copy cacert.pem; echo x > /etc/hostname || echo fixed; cat /nowhere")
 			c.Files = m
 			c.Binds = []Bind{{To: "/run/outvet/ca.pem", Content: []byte("CERTIFICATE\n")}, {To: "/etc/hostname", Content: []byte("elsewhere\n")},
-				{To: "/run/outvet/copy", From: "/etc/debian_version"}, {To: "/nowhere", Content: []byte("x")}}
+				{To: "/run/outvet/copy", From: "/etc/debian_version"}, {To: "/nowhere", Content: []byte("x")}, {To: p.workspace + "/cacert.pem", Content: []byte("merged\n")}}
 			version, _ := os.ReadFile("/etc/debian_version")
 			l := run(t, w, c)
-			if want := "CERTIFICATE\nelsewhere\n" + string(version) + "fixed\n"; l.out != want {
+			if want := "CERTIFICATE\nelsewhere\n" + string(version) + "merged\nfixed\n"; l.out != want {
 				t.Errorf("%s: want %q, got %s", m, want, l)
 			}
 		}

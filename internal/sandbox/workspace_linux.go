@@ -15,11 +15,10 @@ import (
 func (v *view) placeTrees() error {
 	for _, p := range v.live() {
 		tree := v.trees[p]
-		fd := int(tree.Fd())
-		if v.root == "" {
-			tree.Close() // it is where it was
-			continue
+		if tree == nil {
+			continue // it is where it was
 		}
+		fd := int(tree.Fd())
 		if err := setAttributes(fd, false, true); err != nil {
 			return onPath("place workspace", p, err)
 		}
