@@ -61,8 +61,13 @@
 // give them.
 //
 // Files of the workspace that something outside runs or obeys later (AutoRun) are
-// read-only, and the folder they stand in cannot be renamed away. Changes tells at
-// the end which of them are new or changed.
+// read-only, and the folder they stand in cannot be renamed away. So are the
+// configuration and hooks of repositories of any name, and files named .git.
+// Changes tells at the end which of them are new or changed.
+//
+// Config.Live are further directories that are the real ones, with the same care.
+// The folder of git of a workspace that git worktree made is one of them: what is
+// committed would be lost else.
 //
 // What a command of root's writes to root's workspace is root's on the disk. The
 // filter lets it give no file the rights of its owner or capabilities there, and
