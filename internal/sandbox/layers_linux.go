@@ -226,7 +226,7 @@ func (v *view) bound(path string) error {
 	if err := unix.MoveMount(fd, "", unix.AT_FDCWD, v.at(path), unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return err
 	}
-	w, err := walk(path, nil)
+	w, err := walk(path, "", nil)
 	if err != nil {
 		return err
 	}

@@ -28,15 +28,22 @@ type orders struct {
 	State     []string // all names of the state directory
 	Pieces    []piece
 
-	Sockets   []string // paths below the workspace, to be covered
-	Protected []string // to be read-only
-	Pinned    []string // folders that may not be renamed
+	Watched []watched
 
 	Terminal bool
 	Own      [3]bool // the standard files that are to be a terminal of its own
 	Rooted   bool    // what is written to the workspace is root's on the machine
 
 	held []byte
+}
+
+// A watched directory is one of those that are the real ones, with what of it, by
+// paths relative to it, is
+type watched struct {
+	Root      string
+	Sockets   []string // covered
+	Protected []string // made read-only
+	Pinned    []string // kept from being renamed
 }
 
 // A piece is a file of the view that is put in the place of another one.

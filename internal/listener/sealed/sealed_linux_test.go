@@ -2,6 +2,7 @@ package sealed_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -19,6 +20,9 @@ import (
 
 	"outvet/call"
 	"outvet/internal/kill"
+	"outvet/internal/listener/sealed"
+	"outvet/internal/sandbox/loopback"
+	"outvet/internal/sandbox/loopback/loopbacktest"
 )
 
 // isReset tells how the peer ended c: by a reset, and no byte before it.
@@ -118,12 +122,10 @@ func TestNamesThatDoNotAgreeAreMisdirected(t *testing.T) {
 
 // speaks is a client and a server of a raw protocol.
 type speaks struct {
-	name, port     string
-	first          string // what the client says before it hears anything
-	hello          string // what the server says first
-	say, answer    string
-	serverFirst    bool
-	spokenInWindow bool
+	name, port  string
+	first       string // what the client says before it hears anything
+	hello       string // what the server says first
+	serverFirst bool
 }
 
 var protocolsOfOld = []speaks{
@@ -259,8 +261,8 @@ func TestAClientThatWasToldOfAProxyFindsOne(t *testing.T) {
 			for _, target := range []string{"http", "https"} {
 				u := &url.URL{Scheme: scheme, Host: at, User: url.User("otter")}
 				c := r.client("", func(tr *http.Transport) {
-					tr.Proxy, tr.DialContext = http.ProxyURL(u), nil
-					tr.Dial = func(_, _ string) (net.Conn, error) { return r.room.Dial(at) }
+					tr.Proxy = http.ProxyURL(u)
+					tr.DialContext = func(context.Context, string, string) (net.Conn, error) { return r.room.Dial(at) }
 				})
 				if status, _ := fetch(t, c, target+"://"+host+"/"); status != 200 {
 					t.Errorf("%s by %s: %d", target, u, status)
@@ -405,5 +407,43 @@ func TestAListenerIsClosedAndTheSandboxStaysSealed(t *testing.T) {
 	if c, err := r.room.Dial("198.18.0.1:443"); err == nil {
 		c.Close()
 		t.Error("a connection stands")
+	}
+}
+
+func TestASandboxFillsUpItselfAlone(t *testing.T) {
+	r := newRig(t, nil, nil, nil, allow, func(r *rig) { r.box.MaxConns = 8 })
+	var all []net.Conn
+	for range 64 { // the kernel accepts them, and they wait
+		all = append(all, r.dial("198.18.0.1:80"))
+	}
+	other := &sealed.Sandbox{Proxy: r.server, Names: standIns, Grade: call.Sealed, Caller: call.Caller{Session: "box-2", SessionMark: call.Observed}}
+	room := loopbacktest.New(t)
+	var err error
+	if room.Do(func() { other.Sockets, err = loopback.Open() }); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- other.Serve() }()
+	c, err := room.Dial("198.18.0.1:80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.SetDeadline(time.Now().Add(loopbacktest.Patience))
+	fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", host)
+	if b, err := io.ReadAll(c); !strings.Contains(string(b), "200 OK") {
+		t.Errorf("%q, %v", b, err)
+	}
+	for _, c := range all {
+		c.Close()
+	}
+	for range 16 { // there is room again, more often than it can hold
+		c := r.client("198.18.0.1", func(tr *http.Transport) { tr.DisableKeepAlives = true })
+		if status, _ := fetch(t, c, "https://"+host+"/"); status != 200 {
+			t.Error(status)
+		}
+	}
+	other.Sockets.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
