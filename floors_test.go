@@ -15,13 +15,14 @@ import (
 // lower floors only.
 var floors = [][]string{
 	{"call", "internal/xconnect"},
-	{"internal/payload/layer", "internal/payload/inflate", "internal/payload/wsframe", "internal/http1", "internal/match", "internal/filter", "internal/hostname", "internal/hello", "internal/kill", "internal/sandbox/loopback"},
-	{"internal/payload", "internal/session", "internal/policy", "internal/record", "internal/forward", "internal/ca", "internal/answer", "internal/metrics"},
+	{"internal/payload/layer", "internal/payload/inflate", "internal/payload/wsframe", "internal/http1", "internal/match", "internal/filter", "internal/hostname", "internal/hello", "internal/kill", "internal/sockdiag"},
+	{"internal/payload", "internal/session", "internal/policy", "internal/record", "internal/forward", "internal/ca", "internal/answer", "internal/metrics", "internal/sandbox/loopback"},
 	{"internal/inspect"},
 	{"internal/inspect/*"},
 	{"internal/gate"},
 	{"internal/listener/*"},
 	{"cmd/*"},
+	{"test/process"},    // runs the program for the tests of it as a whole
 	{"test/bench/load"}, // the benchmark stands above all, as a program beside the product
 	{"test/bench/stand"},
 	{"test/bench"},

@@ -171,8 +171,8 @@ every client.`,
 			if err != nil {
 				return err
 			}
-			if overlap < 0 {
-				return usage(fmt.Errorf("--overlap: %s is in the past", overlap))
+			if err := exclusive(c, "overlap", "finish"); err != nil {
+				return err
 			}
 			if _, _, err := ca.Read(string(s)); err != nil {
 				return usage(err)
@@ -189,9 +189,9 @@ every client.`,
 	}
 	stateFlag(c, &dir)
 	jsonFlag(c, &asJSON)
-	c.Flags().DurationVar(&overlap, "overlap", 7*24*time.Hour, "how long the old authority goes on signing")
+	overlap = 7 * 24 * time.Hour
+	c.Flags().Var(span{&overlap}, "overlap", "how long the old authority goes on signing")
 	c.Flags().BoolVar(&finish, "finish", false, "end the overlap of a rotation under way")
-	c.MarkFlagsMutuallyExclusive("overlap", "finish")
 	return c
 }
 

@@ -34,17 +34,17 @@ func (o *request) parse(c *cobra.Command, method, target string) (policy.Request
 	r := policy.Request{Method: method, URL: target}
 	u, err := url.Parse(target)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "tls" {
-		return r, usage(fmt.Errorf("%q is not an absolute http or https URL", target), "for example https://api.example.com/v1/notes")
+		return r, usage(fmt.Errorf("%q is not an absolute http or https URL", target), "for example https://api.example.com/v1/notes; for a tunnel whose TLS is to pass unread, CONNECT tls://HOST:443")
 	}
 	for _, h := range o.headers {
 		name, value, ok := strings.Cut(h, ":")
 		if !ok || strings.TrimSpace(name) == "" {
-			return r, usage(fmt.Errorf("header %q is not of the form 'Name: value'", h))
+			return r, usage(fmt.Errorf("-H: header %q is not of the form 'Name: value'", h))
 		}
 		r.Header = append(r.Header, [2]string{strings.TrimSpace(name), strings.TrimSpace(value)})
 	}
 	if r.Body, err = o.body(c.InOrStdin()); err != nil {
-		return r, usage(err)
+		return r, usage(fmt.Errorf("--data: %w", err))
 	}
 	claim := func(v string) call.Attr { return call.Attr{Value: v, Mark: call.Observed} }
 	r.Caller = call.Caller{Session: "check", SessionMark: call.Observed, Type: claim(o.kind), Agent: claim(o.agent), Tool: claim(o.tool)}
@@ -72,8 +72,10 @@ func checkCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check METHOD URL",
 		Short: "Say what would become of a call, without making it",
-		Long: `check decides a call exactly as serve would, by the same gate. Nothing is sent
-and nothing is recorded. The exit code is 0 for allow and 1 for hold or block.`,
+		Long: `check decides a call as serve would, by the same gate. Nothing is sent, nothing
+is recorded, and no name is looked up: serve may yet refuse the address that a
+name resolves to, or reach one that it was given with --connect-to. The exit code
+is 0 for allow and 1 for hold or block.`,
 		Example: `  outvet check POST https://api.github.com/repos/acme/shop/issues --data @body.json
   outvet check CONNECT tls://updates.example.com:443   # may its TLS pass unread?
   outvet check --policy outvet.yaml -H 'Authorization: Bearer x' GET https://example.com/ --json`,
@@ -91,6 +93,9 @@ and nothing is recorded. The exit code is 0 for allow and 1 for hold or block.`,
 				err = printJSON(c.OutOrStdout(), d)
 			} else {
 				err = printDecision(c.OutOrStdout(), args[0]+" "+args[1], d)
+			}
+			if !asJSON && err == nil && d.Rule == call.RuleAddress {
+				_, err = fmt.Fprintln(c.OutOrStdout(), "  admit   a rule that allows it by cidrs: of its destination, or serve --connect-to")
 			}
 			if err == nil && d.Verdict != call.Allow {
 				err = refused()

@@ -80,7 +80,7 @@ func completeCall(c *cobra.Command, _ []string, word string) ([]string, cobra.Sh
 		}
 		if id := found.Decided.ID.Short(); strings.HasPrefix(id, strings.ToUpper(word)) && harmless(id) {
 			d := found.Decided
-			out = append(out, cobra.CompletionWithDesc(id, tame(decision(found).Verdict.String()+" "+d.Method+" "+d.Host+d.Target)))
+			out = append(out, cobra.CompletionWithDesc(id, tame(decision(found).Verdict.String()+" "+d.Method+" "+whither(d))))
 		}
 	}
 	return out, none | cobra.ShellCompDirectiveKeepOrder

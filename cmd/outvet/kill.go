@@ -52,8 +52,6 @@ If the file cannot be looked at, no call passes either (rule fault).`,
 	c.Flags().StringVar(&o.reason, "reason", "", "`WHY`, for the agents and the record")
 	c.Flags().BoolVar(&o.lift, "lift", false, "let calls pass again")
 	c.Flags().BoolVar(&o.show, "status", false, "only say whether calls are stopped")
-	c.MarkFlagsMutuallyExclusive("lift", "status")
-	c.MarkFlagsMutuallyExclusive("lift", "reason")
 	_ = c.RegisterFlagCompletionFunc("reason", cobra.NoFileCompletions)
 	return c
 }
@@ -69,6 +67,11 @@ type switchState struct {
 }
 
 func (o *killing) run(c *cobra.Command) error {
+	for _, pair := range [...][2]string{{"lift", "status"}, {"lift", "reason"}, {"status", "reason"}} {
+		if err := exclusive(c, pair[0], pair[1]); err != nil {
+			return err
+		}
+	}
 	s, err := findState(o.state)
 	if err != nil {
 		return err

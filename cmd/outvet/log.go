@@ -1,16 +1,19 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/mod/sumdb/note"
 
 	"outvet/call"
 	"outvet/internal/filter"
@@ -34,7 +37,9 @@ func logSearchCommand() *cobra.Command {
 		Long: `search prints the calls that match EXPR, decided joined with closed. A term is
 [!]FIELD OP VALUE or "text"; space is and, | is or, parentheses group. Operators:
 : equals (glob *), ~ regular expression, > < >= <= with units (10k, 1m, 2h).
-Fields: ` + strings.Join(filter.Fields(), " ") + `.`,
+Fields: ` + strings.Join(filter.Fields(), " ") + `.
+A verdict with * was observed and not enforced; of a call that is open the status
+says so.`,
 		Example: `  outvet log search 'host:github.com method:POST verdict:block bytes>10k'
   outvet log search 'finding:secret/* !mode:observe time<2h' --json`,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -51,7 +56,7 @@ Fields: ` + strings.Join(filter.Fields(), " ") + `.`,
 	}
 	stateFlag(c, &dir)
 	jsonFlag(c, &asJSON)
-	c.Flags().IntVarP(&limit, "limit", "n", 0, "at most so many calls; 0 for all")
+	c.Flags().VarP(count{&limit, 0}, "limit", "n", "at most `N` calls; 0 for all")
 	return c
 }
 
@@ -116,18 +121,12 @@ func callRow(c record.Call) string {
 	if dec.Observed {
 		verdict += "*"
 	}
-	up, status := "-", "open"
+	up, code := "-", "open"
 	if c.Closed != nil && c.Closed.Outcome != nil {
-		up, status = size(c.Closed.Outcome.Sent), fmt.Sprint(c.Closed.Outcome.Status)
-		if c.Closed.Outcome.Status == 0 {
-			status = "-"
-		}
+		up, code = size(c.Closed.Outcome.Sent), status(c.Closed.Outcome)
 	}
-	what := d.Method + " " + d.Host + d.Target
-	if d.Protocol == "mcp" {
-		what = d.Method + " " + d.Target
-	}
-	return strings.Join([]string{d.Time.Local().Format("01-02 15:04:05"), d.ID.Short(), verdict, clean(string(d.Caller.Session)), clean(what), up, status, clean(dec.Rule)}, "\t")
+	what := d.Method + " " + whither(d)
+	return strings.Join([]string{d.Time.Local().Format("01-02 15:04:05"), d.ID.Short(), verdict, clean(string(d.Caller.Session)), clean(what), up, code, clean(dec.Rule)}, "\t")
 }
 
 // decision is the last word on a call: the closed record has it if it changed
@@ -140,6 +139,14 @@ func decision(c record.Call) call.Decision {
 		return *c.Decided.Decision
 	}
 	return call.Decision{}
+}
+
+// status is the status of an answer; what is not HTTP has none.
+func status(o *call.Outcome) string {
+	if o.Status == 0 {
+		return "-"
+	}
+	return strconv.Itoa(o.Status)
 }
 
 func size(n int64) string {
@@ -169,7 +176,8 @@ func logTailCommand() *cobra.Command {
 	stateFlag(c, &dir)
 	jsonFlag(c, &asJSON)
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "wait for more until interrupted")
-	c.Flags().IntVarP(&lines, "lines", "n", 20, "so many entries")
+	lines = 20
+	c.Flags().VarP(count{&lines, 0}, "lines", "n", "the newest `N` entries")
 	return c
 }
 
@@ -236,13 +244,13 @@ func leafLine(r *call.Record) string {
 		if r.Decision != nil {
 			d = *r.Decision
 		}
-		return fmt.Sprintf("%s  %-7s %s  %-5s  %s %s%s  (%s)", at, r.Kind, r.ID.Short(), d.Verdict, r.Method, clean(r.Host), clean(r.Target), clean(d.Rule))
+		return fmt.Sprintf("%s  %-7s %s  %-5s  %s %s  (%s)", at, r.Kind, r.ID.Short(), d.Verdict, r.Method, clean(whither(r)), clean(d.Rule))
 	case r.Kind == call.Closed && r.Outcome != nil:
 		more := ""
 		if r.Outcome.Error != "" {
 			more = "  " + clean(r.Outcome.Error)
 		}
-		return fmt.Sprintf("%s  %-7s %s  %d  up %s, down %s, %s%s", at, r.Kind, r.ID.Short(), r.Outcome.Status, size(r.Outcome.Sent), size(r.Outcome.Received), r.Took.Round(time.Microsecond*10), more)
+		return fmt.Sprintf("%s  %-7s %s  %s  up %s, down %s, %s%s", at, r.Kind, r.ID.Short(), status(r.Outcome), size(r.Outcome.Sent), size(r.Outcome.Received), r.Took.Round(time.Microsecond*10), more)
 	}
 	return fmt.Sprintf("%s  %-7s %s %s", at, r.Kind, clean(string(r.Session)), clean(r.Note))
 }
@@ -278,10 +286,13 @@ one call, which needs nothing but the public key.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if proof != "" {
-				return verifyProof(c, proof, key, dir)
+				return verifyProof(c, proof, key, dir, asJSON)
 			}
 			s, err := readState(dir)
 			if err != nil {
+				return err
+			}
+			if err := checkKey(key); err != nil {
 				return err
 			}
 			o := record.VerifyOptions{Key: key}
@@ -299,6 +310,17 @@ one call, which needs nothing but the public key.`,
 	c.Flags().StringVar(&key, "key", "", "verifier `KEY` (default: the one in the state directory)")
 	c.Flags().StringVar(&proof, "proof", "", "check this .tlog-proof `FILE` instead of the log")
 	return c
+}
+
+// checkKey says that key, of the command line, is none; "" is that of the state.
+func checkKey(key string) error {
+	if key == "" {
+		return nil
+	}
+	if _, err := note.NewVerifier(key); err != nil {
+		return usage(fmt.Errorf("--key: %q is not a verifier key", key), "give the content of DIR/keys/log.pub, as in --key \"$(cat log.pub)\"")
+	}
+	return nil
 }
 
 // progress tells on one line of a terminal how far something is that takes
@@ -331,10 +353,15 @@ func (p *progress) clear() {
 }
 
 // verifyProof checks the proof of one call and prints the record it proves.
-func verifyProof(c *cobra.Command, file, key, dir string) error {
+func verifyProof(c *cobra.Command, file, key, dir string, asJSON bool) error {
 	b, err := os.ReadFile(file)
+	if err == nil {
+		err = checkKey(key)
+	} else {
+		err = usage(fmt.Errorf("--proof: %w", err))
+	}
 	if err != nil {
-		return usage(err)
+		return err
 	}
 	if key == "" {
 		s, err := readState(dir)
@@ -352,6 +379,11 @@ func verifyProof(c *cobra.Command, file, key, dir string) error {
 	if err := record.VerifyProof(b, p.Entry, key); err != nil {
 		return &exit{code: exitRefused, err: err}
 	}
+	if asJSON {
+		return printJSON(c.OutOrStdout(), map[string]any{"ok": true, "index": p.Index, "key": key, "record": json.RawMessage(p.Entry)})
+	}
+	origin, _, _ := strings.Cut(key, "+")
+	fmt.Fprintf(c.ErrOrStderr(), "ok  entry %d of %s, as its key signed it:\n", p.Index, clean(origin))
 	_, err = fmt.Fprintf(c.OutOrStdout(), "%s\n", p.Entry)
 	return err
 }
@@ -381,10 +413,10 @@ func printReport(w io.Writer, r record.Report, err error, asJSON bool) error {
 	if err != nil {
 		return &exit{exitRefused, err, []string{"the log is not what was written; keep it as it is, and compare with a checkpoint kept elsewhere"}}
 	}
-	fmt.Fprintf(w, "ok  %d entries signed by %s, %d not yet\n", r.Size, r.Origin, r.Tail)
-	fmt.Fprintf(w, "    %d calls in %d sessions, %d open, from %s to %s\n", r.Calls, r.Sessions, r.OpenCalls,
+	fmt.Fprintf(w, "ok  %s signed by %s, %d not yet\n", times(r.Size, "entry", "entries"), r.Origin, r.Tail)
+	fmt.Fprintf(w, "    %s in %s, %d open, from %s to %s\n", times(r.Calls, "call", "calls"), times(int64(r.Sessions), "session", "sessions"), r.OpenCalls,
 		r.First.Local().Format(time.DateTime), r.Last.Local().Format(time.DateTime))
-	_, err = fmt.Fprintf(w, "    root %s, %d checkpoints consistent\n", r.Root, r.Checkpoints)
+	_, err = fmt.Fprintf(w, "    root %s, %s consistent\n", r.Root, times(int64(r.Checkpoints), "checkpoint", "checkpoints"))
 	return err
 }
 

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,7 +21,11 @@ func manCommand() *cobra.Command {
 				return err
 			}
 			epoch := time.Unix(0, 0) // pages do not differ from day to day
-			return doc.GenManTree(c.Root(), &doc.GenManHeader{Title: "OUTVET", Section: "1", Source: "outvet", Manual: "outvet", Date: &epoch}, dir)
+			if err := doc.GenManTree(c.Root(), &doc.GenManHeader{Title: "OUTVET", Section: "1", Source: "outvet", Manual: "outvet", Date: &epoch}, dir); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintf(c.OutOrStdout(), "wrote the pages to %s; read them with man -l %s\n", dir, filepath.Join(dir, "outvet.1"))
+			return err
 		},
 	}
 	c.Flags().StringVar(&dir, "dir", "man", "`DIR` to write to")

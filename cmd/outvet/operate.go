@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
+	"syscall"
 	"time"
 
 	"outvet/call"
@@ -84,9 +86,33 @@ func listen(passed []net.Listener, flag, addr string) ([]net.Listener, error) {
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, usage(fmt.Errorf("%s: %w", flag, err))
+		return nil, usage(fmt.Errorf("%s %s: %w", flag, addr, unwrapped(err)), hintListen(flag, err))
 	}
 	return []net.Listener{l}, nil
+}
+
+// unwrapped is what is wrong with an address, without the address once more.
+func unwrapped(err error) error {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		err = op.Err
+	}
+	if bad, ok := errors.AsType[*net.AddrError](err); ok {
+		err = errors.New(bad.Err)
+	}
+	return err
+}
+
+// hintListen says what to do about an address that cannot be listened at.
+func hintListen(flag string, err error) string {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "end what listens there, or give another address with " + flag + "; port 0 picks a free one"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "no network interface of this machine has this address"
+	case errors.Is(err, syscall.EACCES):
+		return "ports below 1024 want root or the capability net_bind_service"
+	}
+	return "give ADDRESS:PORT, for example " + flag + " 127.0.0.1:8088"
 }
 
 func closeAll(ls []net.Listener) {

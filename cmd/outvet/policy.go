@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"outvet/call"
 	"outvet/internal/gate"
 	"outvet/internal/policy"
 )
@@ -22,6 +23,11 @@ func policyCommand() *cobra.Command {
 // named returns the source that an argument, or else the flags, name.
 func named(c *cobra.Command, flags *policyFlags, dir string, args []string) (*source, error) {
 	if len(args) == 1 {
+		for _, f := range [...]string{"policy", "preset"} {
+			if c.Flags().Changed(f) {
+				return nil, usage(fmt.Errorf("%s: %s and --%s exclude each other", c.CommandPath(), args[0], f))
+			}
+		}
 		return file(args[0]), nil
 	}
 	s, err := findState(dir)
@@ -158,6 +164,9 @@ func policyExplainCommand() *cobra.Command {
 				return usage(err)
 			}
 			x := p.Explain(subject, d)
+			if d.Rule == call.RuleAddress { // by the guard, after all rules
+				x.Decision = d
+			}
 			if asJSON {
 				return printJSON(c.OutOrStdout(), x)
 			}
@@ -174,6 +183,18 @@ func policyExplainCommand() *cobra.Command {
 
 // printExplanation tells the decision and then each rule: those that matched,
 // those that nearly did, and with all the rest.
+// unmet says why a condition is not met.
+func unmet(f policy.Field) string {
+	said := fmt.Sprintf("%s: wants %s", f.Name, f.Want)
+	if f.Got != "" || f.Name != "when" { // an expression has no value to show
+		said += ", has " + or(f.Got, "none")
+	}
+	if f.Answer != "no" {
+		said += " (" + f.Answer + ")" // unknown, or only claimed
+	}
+	return said
+}
+
 func printExplanation(w io.Writer, what string, x policy.Explanation, all bool) error {
 	if err := printDecision(w, what, x.Decision); err != nil {
 		return err
@@ -188,7 +209,7 @@ func printExplanation(w io.Writer, what string, x policy.Explanation, all bool) 
 			first := true
 			for _, f := range r.Fields {
 				if f.Answer != "yes" && first {
-					why, first = fmt.Sprintf("%s: %s wanted, %s: %s", f.Name, f.Want, or(f.Got, "nothing"), f.Answer), false
+					why, first = unmet(f), false
 					if f.Name == "to" && !all {
 						hidden++
 						mark = ""
@@ -203,7 +224,11 @@ func printExplanation(w io.Writer, what string, x policy.Explanation, all bool) 
 	if err := t.Flush(); err != nil || hidden == 0 {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\n%d rules are about other destinations; --all shows them\n", hidden)
+	about := "rules are"
+	if hidden == 1 {
+		about = "rule is"
+	}
+	_, err := fmt.Fprintf(w, "\n%d %s about other destinations; --all shows them\n", hidden, about)
 	return err
 }
 

@@ -102,7 +102,7 @@ func (s *source) load(ctx context.Context) (*policy.Policy, error) {
 	o := s.options
 	o.Judge = s.judge()
 	// A preset is part of the program, and so are its tests (TestPresetsPassTheirTests).
-	o.Untested = o.Preset != "" && len(o.Layers) == 0
+	o.Untested = o.Untested || o.Preset != "" && len(o.Layers) == 0
 	p, err := policy.Load(ctx, o)
 	if err != nil {
 		return nil, usage(err)

@@ -90,6 +90,13 @@ flags, sessions and call IDs.`,
 	})
 	root.AddCommand(serveCommand(), checkCommand(), whyCommand(), initCommand(), policyCommand(),
 		logCommand(), sessionCommand(), killCommand(), healthCommand(), caCommand(), manCommand(), versionCommand())
+	root.SetHelpCommand(helpCommand())
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" {
+			c.Args, c.RunE = noArgs, func(c *cobra.Command, _ []string) error { return c.Help() }
+		}
+	}
 	complete(root)
 	return root
 }
@@ -122,6 +129,21 @@ func maxArgs(n int) cobra.PositionalArgs {
 			return usage(fmt.Errorf("%s: unexpected argument %q", c.CommandPath(), args[n]), "see "+c.CommandPath()+" --help")
 		}
 		return nil
+	}
+}
+
+// helpCommand is cobra's, but a command that there is not is an error.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]", Short: "Help about any command",
+		RunE: func(c *cobra.Command, args []string) error {
+			found, rest, err := c.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return noArgs(found, rest)
+			}
+			found.InitDefaultHelpFlag()
+			return found.Help()
+		},
 	}
 }
 

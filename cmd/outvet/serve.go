@@ -91,8 +91,10 @@ outvet, without being told of a proxy. See doc/operating.md.`,
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8088", "`ADDR` of the proxy; port 0 picks a free one")
 	f.BoolVar(&o.identify, "identify", false, "ask clients of the proxy that do not name their session to do so (407); git and Chromium name it only then")
 	f.StringVar(&o.console, "console", "127.0.0.1:7070", "`ADDR` of the check API; port 0 picks a free one")
-	f.IntVar(&o.connections, "max-connections", 16384, "connections of clients at a time; `N` beyond it wait to be accepted")
-	f.DurationVar(&o.drain, "drain", 10*time.Second, "how long calls under way may take after SIGTERM")
+	o.connections = 16384
+	f.Var(count{&o.connections, 1}, "max-connections", "connections of clients at a time; `N` beyond it wait to be accepted")
+	o.drain = 10 * time.Second
+	f.Var(span{&o.drain}, "drain", "how long calls under way may take after SIGTERM")
 	f.BoolVar(&o.metricsOpen, "metrics-open", false, "serve /metrics to whoever can reach the console address")
 	o.logFlags.add(c)
 	o.attaching.add(c)
@@ -126,9 +128,6 @@ func (o *serving) run(c *cobra.Command) error {
 	h := &house{signals: catch()}
 	defer h.signals.stop()
 	var err error
-	if o.connections < 1 {
-		return usage(fmt.Errorf("--max-connections %d: give at least 1", o.connections))
-	}
 	if h.manager, err = findManager(os.Getpid()); err != nil {
 		return usage(err)
 	}
@@ -276,7 +275,7 @@ func (h *house) serve(ctx context.Context, o *serving, src *source, c *cobra.Com
 func (h *house) drain(most time.Duration) error {
 	h.manager.tell("STOPPING=1")
 	h.seat.rise() // who starts now may serve
-	h.log.Info("draining", "at_most", most)
+	h.log.Info("draining", "at_most", most.String())
 	ctx, cancel := context.WithTimeout(h.signals.hurry, most)
 	defer cancel()
 	err := errors.Join(h.proxy.Shutdown(ctx), h.api.Shutdown(ctx))
@@ -284,7 +283,7 @@ func (h *house) drain(most time.Duration) error {
 	case h.signals.hurry.Err() != nil:
 		h.log.Warn("calls under way were cut at the second signal")
 	case errors.Is(err, context.DeadlineExceeded):
-		h.log.Warn("calls under way were cut", "after", most)
+		h.log.Warn("calls under way were cut", "after", most.String())
 	default:
 		return err
 	}

@@ -38,7 +38,7 @@ func openState(dir string) (state, error) {
 	}
 	for _, d := range []string{string(s), s.keys()} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
-			return "", fmt.Errorf("state directory: %w", err)
+			return "", &exit{exitFailed, fmt.Errorf("state directory: %w", err), []string{"give one that can be written with --state DIR"}}
 		}
 	}
 	return s, nil

@@ -44,10 +44,11 @@ func callCommand(use, short string) *cobra.Command {
 // printCall tells a person all that the record says of a call.
 func printCall(w io.Writer, c record.Call) error {
 	d := c.Decided
-	what := strings.TrimSpace(d.Method + " " + d.Scheme + "://" + d.Host + d.Target)
-	if d.Host == "" {
-		what = d.Method + " " + d.Target
+	what := whither(d)
+	if d.Host != "" {
+		what = d.Scheme + "://" + what
 	}
+	what = strings.TrimSpace(d.Method + " " + what)
 	if err := printDecision(w, what, decision(c)); err != nil {
 		return err
 	}
@@ -63,7 +64,11 @@ func printCall(w io.Writer, c record.Call) error {
 		fmt.Fprintf(&b, "  outcome still open, or lost in a crash\n")
 	case c.Closed.Outcome != nil:
 		o := c.Closed.Outcome
-		fmt.Fprintf(&b, "  outcome status %d, sent %s, received %s, %s\n", o.Status, size(o.Sent), size(o.Received), c.Closed.Took.Round(10*time.Microsecond))
+		with := ""
+		if o.Status != 0 {
+			with = "status " + status(o) + ", "
+		}
+		fmt.Fprintf(&b, "  outcome %ssent %s, received %s, %s\n", with, size(o.Sent), size(o.Received), c.Closed.Took.Round(10*time.Microsecond))
 		if o.Aborted {
 			fmt.Fprintf(&b, "          stopped under way\n")
 		}

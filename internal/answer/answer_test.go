@@ -41,6 +41,10 @@ func TestTheFirstDialectThatFitsIsUsed(t *testing.T) {
 		want   string
 	}{
 		{"git", request("GET https://h/x", "User-Agent: git/2.51"), "", 403, "text/plain; charset=utf-8", msg + "\n"},
+		{"git fetch", request("POST https://h/x/git-upload-pack", "User-Agent: git/2.51", "Content-Type: application/x-git-upload-pack-request"), "", 200,
+			"application/x-git-upload-pack-result", "ERR " + msg + "\n0000"},
+		{"git push", request("POST https://h/x/git-receive-pack", "User-Agent: git/2.51", "Content-Type: application/x-git-receive-pack-request"), "", 200,
+			"application/x-git-receive-pack-result", "\x03" + msg + "0000"},
 		{"go module", request("GET https://h/m/@v/list", "User-Agent: Go-http-client/2.0"), "", 403, "text/plain; charset=utf-8", msg + "\n"},
 		{"go get", request("GET https://h/m?go-get=1", "User-Agent: Go-http-client/1.1"), "", 403, "text/plain; charset=utf-8", msg + "\n"},
 		{"a Go program", request("GET https://h/m", "User-Agent: Go-http-client/1.1"), "", 403, "application/problem+json", `"code":"destination_not_allowed"`},
@@ -105,7 +109,7 @@ func TestTheDetailIsOneActionableSentencePerFact(t *testing.T) {
 	}{
 		{call.Decision{Verdict: call.Block, Rule: "default"}, "This request was not sent. Policy does not allow POST to api.x.com in this session. Retrying or using another tool, DNS or proxy will give the same result. Id 9K7Q2M."},
 		{call.Decision{Verdict: call.Block, Rule: "r", Reason: "No uploads here."}, "This request was not sent. No uploads here. Retrying or using another tool, DNS or proxy will give the same result. Id 9K7Q2M."},
-		{call.Decision{Verdict: call.Hold, Rule: "r", Reason: "x"}, `This request is waiting for a person (id 9K7Q2M). It was not sent. It will be sent once if the identical request is repeated after approval; "outvet wait 9K7Q2M" returns when decided.`},
+		{call.Decision{Verdict: call.Hold, Rule: "r", Reason: "x"}, "This request was not sent: x. Nobody can be asked yet; repeating it will give the same result. Id 9K7Q2M."},
 		{call.Decision{Verdict: call.Block, Code: "approval_refused", Reason: "use the staging key"}, `Declined by reviewer: "use the staging key". Id 9K7Q2M.`},
 		{call.Decision{Verdict: call.Block, Rule: "fault", Code: "fault", Reason: "outvet could not inspect the request. It was not sent."}, "outvet could not inspect the request. It was not sent. Id 9K7Q2M."},
 	} {
@@ -122,7 +126,7 @@ func TestTheDetailIsOneActionableSentencePerFact(t *testing.T) {
 		if doc.Detail != tc.want {
 			t.Errorf("detail %q\nwant   %q", doc.Detail, tc.want)
 		}
-		if held := tc.d.Verdict == call.Hold; doc.Retryable != held || (doc.Code == "approval_pending") != held || a.Status != 403 {
+		if held := tc.d.Verdict == call.Hold; doc.Retryable || (doc.Code == "approval_pending") != held || a.Status != 403 {
 			t.Errorf("held %v, told %+v with status %d", held, doc, a.Status)
 		}
 	}

@@ -42,6 +42,8 @@ func dialectOf(q *question) dialect {
 	switch {
 	case strings.HasPrefix(q.kind, "application/grpc"):
 		return grpc
+	case q.gitService() != "":
+		return gitService
 	case strings.HasPrefix(q.agent, "git/"), q.goModule():
 		return text
 	case strings.HasPrefix(q.agent, "npm/"):

@@ -19,6 +19,7 @@
 //
 //	request                                     status  body
 //	Content-Type: application/grpc*             200     none; grpc-status 7, grpc-message in the header
+//	User-Agent: git/…, POST of fetch or push    200     a line of the pack protocol, which git prints
 //	User-Agent: git/…                           403     text/plain, which git prints as "remote: …"
 //	User-Agent: Go-http-client, module path     403     text/plain
 //	User-Agent: npm/…                           403     {"error":"…"}
@@ -42,7 +43,7 @@
 // no-store and Content-Length; those about a call have Outvet-Call with its
 // short ID. A problem document has type, title, status, detail, instance
 // (urn:outvet:call: and the whole ID) and code, rule, call, retryable,
-// retry_after, findings (kinds only).
+// findings (kinds only).
 //
 // Example, of a GET by curl:
 //

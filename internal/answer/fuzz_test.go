@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -23,6 +24,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add("h", "", "", "", []byte(`{"id":"\ud800","jsonrpc":1}`), "approval_refused")
 	heads := []http.Header{
 		{"Content-Type": {"application/grpc"}}, {"User-Agent": {"git/1"}}, {"User-Agent": {"npm/1"}},
+		{"User-Agent": {"git/1"}, "Content-Type": {"application/x-git-receive-pack-request"}},
 		{"Content-Type": {"application/json"}}, {"X-Amz-Date": {""}}, {"Accept": {"text/html"}}, {},
 	}
 	paths := []string{"/", "/v2/x", "/v1/messages", "/v1/responses", "/generateContent", "/graphql"}
@@ -73,6 +75,11 @@ func check(t *testing.T, a answer.Answer) {
 	case "text/plain; charset=utf-8":
 		if strings.Count(string(a.Body), "\n") != 1 {
 			t.Fatalf("text %q", a.Body)
+		}
+	case "application/x-git-receive-pack-result":
+		var n int
+		if _, err := fmt.Sscanf(string(a.Body), "%04x", &n); err != nil || len(a.Body) != n+4 || string(a.Body[n:]) != "0000" || a.Body[4] != 3 {
+			t.Fatalf("git %q", a.Body)
 		}
 	case "application/grpc":
 	default:

@@ -23,7 +23,6 @@ type message struct {
 	rule      string
 	errorType string // of RFC 9209
 	retry     bool
-	after     int // seconds
 	findings  []string
 }
 
@@ -36,10 +35,6 @@ const (
 	ruleMax   = 80
 )
 
-// pendingAfter is the time in seconds after which looking again for the answer
-// of a person makes sense.
-const pendingAfter = 15
-
 func refusal(d *call.Decision, c *call.Call) message {
 	m := message{id: c.ID, policy: true, status: http.StatusForbidden, title: "Blocked by egress policy",
 		code: clean(codeOf(d), ruleMax), rule: clean(d.Rule, ruleMax), errorType: "http_request_denied", findings: kinds(d.Findings)}
@@ -47,9 +42,10 @@ func refusal(d *call.Decision, c *call.Call) message {
 	id := m.id.Short()
 	switch m.code {
 	case "approval_pending":
-		m.title, m.retry, m.after = "Waiting for approval", true, pendingAfter
-		m.line = fmt.Sprintf("This request is waiting for a person (id %[1]s). It was not sent. It will be sent once if the identical request is repeated after approval; \"outvet wait %[1]s\" returns when decided.", id)
-		m.detail = m.line
+		m.title = "Waiting for approval"
+		m.detail = fmt.Sprintf("This request was not sent: %s. Nobody can be asked yet; repeating it will give the same result. Id %s.",
+			strings.TrimSuffix(why, "."), id)
+		m.line = m.detail
 	case "approval_refused":
 		m.detail = fmt.Sprintf("Declined by reviewer: %q. Id %s.", why, id)
 		m.line = "Blocked by egress policy. " + m.detail

@@ -124,23 +124,22 @@ func page(_ *question, m *message) speech {
 
 // A document is a problem document of RFC 9457.
 type document struct {
-	Type       string   `json:"type"`
-	Title      string   `json:"title"`
-	Status     int      `json:"status"`
-	Detail     string   `json:"detail"`
-	Instance   string   `json:"instance,omitempty"`
-	Code       string   `json:"code"`
-	Rule       string   `json:"rule,omitempty"`
-	Call       string   `json:"call,omitempty"`
-	Retryable  bool     `json:"retryable"`
-	RetryAfter int      `json:"retry_after,omitempty"`
-	Findings   []string `json:"findings,omitempty"`
+	Type      string   `json:"type"`
+	Title     string   `json:"title"`
+	Status    int      `json:"status"`
+	Detail    string   `json:"detail"`
+	Instance  string   `json:"instance,omitempty"`
+	Code      string   `json:"code"`
+	Rule      string   `json:"rule,omitempty"`
+	Call      string   `json:"call,omitempty"`
+	Retryable bool     `json:"retryable"`
+	Findings  []string `json:"findings,omitempty"`
 }
 
 func problem(_ *question, m *message) speech {
 	d := document{
 		Type: "urn:outvet:problem:" + strings.ReplaceAll(m.code, " ", "_"), Title: m.title, Status: m.status, Detail: m.detail,
-		Code: m.code, Rule: m.rule, Call: m.id.Short(), Retryable: m.retry, RetryAfter: m.after, Findings: m.findings,
+		Code: m.code, Rule: m.rule, Call: m.id.Short(), Retryable: m.retry, Findings: m.findings,
 	}
 	if m.id != "" {
 		d.Instance = "urn:outvet:call:" + string(m.id)

@@ -328,7 +328,7 @@ const maxAge = 100 * 365 * 24 * time.Hour
 
 // nearest returns a hint if a field has nearly that name.
 func nearest(name string) string {
-	best, at := "", 3
+	best, at := "", max((len(name)+1)/3, 1)+1
 	for _, f := range Fields() {
 		if d := distance(fold(name), f); d < at {
 			best, at = f, d

@@ -66,6 +66,9 @@
 //
 // # Connections
 //
+// A server that is offered HTTP/2 and has none is spoken to as any other of
+// HTTP/1.1, and offered it again after 90 s.
+//
 // Idle connections are kept for 90 s, 64 for one host. A request goes again over
 // a new connection, without the caller seeing it, only if it is idempotent
 // (GET, HEAD, OPTIONS, TRACE, or with an Idempotency-Key) or if no byte of it

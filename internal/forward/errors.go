@@ -151,6 +151,10 @@ func network(err error) (string, int, string) {
 		return "connection_read_timeout", http.StatusGatewayTimeout, "the server fell silent"
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		return "connection_limit_reached", http.StatusServiceUnavailable, "this machine has no file descriptors left"
+	case dialling && errors.Is(err, syscall.EADDRINUSE):
+		return "connection_limit_reached", http.StatusServiceUnavailable, "this machine has no local port left to connect from"
+	case dialling && (errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES)):
+		return "destination_unavailable", http.StatusBadGateway, "this machine does not let outvet connect there: look at its firewall"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNABORTED),
 		errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed),
 		strings.Contains(text, "server closed idle connection"), strings.Contains(text, "connection lost"):
@@ -158,7 +162,11 @@ func network(err error) (string, int, string) {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return "http_response_incomplete", http.StatusBadGateway, "the server closed the connection in the middle of its answer"
 	case dialling:
-		return "destination_unavailable", http.StatusBadGateway, "the connection could not be made"
+		why := ""
+		if errno, ok := errors.AsType[syscall.Errno](err); ok {
+			why = ": " + errno.Error()
+		}
+		return "destination_unavailable", http.StatusBadGateway, "the connection could not be made" + why
 	case strings.Contains(text, "tls: "):
 		return "tls_protocol_error", http.StatusBadGateway, "the TLS handshake with the server went wrong"
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -228,5 +229,18 @@ func TestClassifyKeepsWhatIsClassified(t *testing.T) {
 	}
 	if got := Classify(errors.New(canary)); got.Status != 502 || strings.Contains(got.Error(), canary) {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestFaultsOfThisMachineAreToldFromThoseOfTheServer(t *testing.T) {
+	for errno, want := range map[syscall.Errno]string{
+		syscall.EMFILE: "no file descriptors left", syscall.EADDRINUSE: "no local port left",
+		syscall.EPERM: "firewall", syscall.EACCES: "firewall",
+		syscall.ENOBUFS: "could not be made: no buffer space available",
+	} {
+		err := &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", errno)}
+		if e := Classify(err); !strings.Contains(e.Detail, want) {
+			t.Errorf("%v is told as %q, want %q", errno, e.Detail, want)
+		}
 	}
 }

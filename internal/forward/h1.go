@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -237,15 +236,9 @@ func (p *h1Pool) dial(ctx context.Context, k h1Key) (*h1Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &h1Conn{Conn: conn, pool: p, key: k, addr: netip.AddrPortFrom(addr, k.port)}
-	if a, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil {
-		c.addr = a
-	}
-	c.via = Via(conn)
-	c.proxy, _ = conn.(*absolute)
-	c.live.of(conn)
+	c := p.connOf(k, conn, addr)
 	if k.secure {
-		if c.Conn, err = p.secure(ctx, conn, k.host); err != nil {
+		if c.Conn, err = p.f.handshake(ctx, conn, p.tls, k.host); err != nil {
 			conn.Close()
 			return nil, err
 		}
@@ -254,20 +247,16 @@ func (p *h1Pool) dial(ctx context.Context, k h1Key) (*h1Conn, error) {
 	return c, nil
 }
 
-// secure makes conn a TLS connection to host.
-func (p *h1Pool) secure(ctx context.Context, conn net.Conn, host string) (net.Conn, error) {
-	config := p.tls.Clone()
-	config.ServerName = host
-	t := tls.Client(conn, config)
-	hctx, cancel := context.WithTimeout(ctx, p.f.opt.TLSTimeout)
-	defer cancel()
-	if err := t.HandshakeContext(hctx); err != nil {
-		if ctx.Err() == nil && hctx.Err() != nil {
-			return nil, fmt.Errorf("%w: %w", errHandshakeTime, err)
-		}
-		return nil, err
+// connOf returns the connection for k that conn, which leads to addr, becomes.
+func (p *h1Pool) connOf(k h1Key, conn net.Conn, addr netip.Addr) *h1Conn {
+	c := &h1Conn{Conn: conn, pool: p, key: k, addr: netip.AddrPortFrom(addr, k.port)}
+	if a, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil {
+		c.addr = a
 	}
-	return t, nil
+	c.via = Via(conn)
+	c.proxy, _ = conn.(*absolute)
+	c.live.of(conn)
+	return c
 }
 
 // errHandshakeTime is why a handshake that takes too long is given up.

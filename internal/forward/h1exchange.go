@@ -47,6 +47,7 @@ type h1Exchange struct {
 	wrote   chan struct{} // closed when a body written beside is over; nil if none is
 	sent    atomic.Bool   // a byte reached the connection, or may do so just now
 	wroteOK bool          // all of it did; read after wrote is closed
+	refused error         // of the one write of a short request
 	bodyErr atomic.Pointer[bodyFault]
 
 	resp *http1.Response
@@ -154,6 +155,9 @@ func (x *h1Exchange) run() (*http.Response, error) {
 		err = x.cause(nil)
 	}
 	if err != nil {
+		if x.refused != nil && err == io.EOF {
+			err = x.refused
+		}
 		if x.c.pool.f.opt.HeaderTimeout > 0 && errors.Is(err, os.ErrDeadlineExceeded) {
 			err = errHeaderTime
 		}
@@ -191,8 +195,8 @@ func (x *h1Exchange) appendProxied() error {
 func (x *h1Exchange) send() error {
 	body := x.req.Body
 	if body == nil || body == http.NoBody {
-		x.wroteOK = true
-		return x.write()
+		x.write()
+		return nil
 	}
 	if n := x.frame.Length; x.trace.Held && !x.frame.Chunked && n <= together {
 		defer body.Close()
@@ -200,8 +204,8 @@ func (x *h1Exchange) send() error {
 			x.release()
 			return err
 		}
-		x.wroteOK = true
-		return x.write()
+		x.write()
+		return nil
 	}
 	x.wrote = make(chan struct{})
 	go func() {
@@ -230,11 +234,13 @@ func shortBody(n, got int64) error {
 	return &unsendable{errors.New("ContentLength=" + strconv.FormatInt(n, 10) + " with Body length " + strconv.FormatInt(got, 10))}
 }
 
-// write writes what is gathered.
-func (x *h1Exchange) write() error {
-	err := x.toWire(*x.out)
+// write writes what is gathered. A server that does not take all of it may have
+// answered all the same, as one does to which the body is too large: what it
+// said before it reset the connection can still be read.
+func (x *h1Exchange) write() {
+	x.refused = x.toWire(*x.out)
+	x.wroteOK = x.refused == nil
 	x.release()
-	return err
 }
 
 // toWire writes b. While it does, and if the connection took any of it, the

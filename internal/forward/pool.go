@@ -34,6 +34,7 @@ const (
 // this one's guard only.
 type pool struct {
 	opening opening // of HTTP/2
+	noH2    told    // by servers: scheme and host
 	h1      *h1Pool
 	h2      *http.Transport
 	h2c     *http.Transport // HTTP/2 in the clear, for clients that speak it so
@@ -63,6 +64,7 @@ func (f *Forwarder) newPool(g *call.Guard) *pool {
 			f.evict()
 		}
 		p = &pool{h1: f.newH1(g), h2: f.newTransport(g), h2c: f.newCleartext(g)}
+		p.h2.DialTLSContext = f.dialH2(g, p.h1)
 		f.pools[key] = p
 	}
 	if len(f.byGuard) >= maxKnown {

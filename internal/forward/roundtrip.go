@@ -56,14 +56,27 @@ func (f *Forwarder) RoundTrip(req *http.Request, g *call.Guard, proto Proto) (*h
 	p := f.pool(g)
 	tr := traceOf(req.Context())
 	if proto == H1 || proto == H2 && req.URL.Scheme == "http" || req.Header.Get("Upgrade") != "" { // HTTP/2 has no upgrades
-		resp, err := p.h1.roundTrip(req, host, tr)
-		if err != nil {
-			return nil, fault(given(req.Context(), err), host)
-		}
-		return resp, nil
+		return p.overH1(req, host, tr)
 	}
-	ctx, opened := p.opening.begin(tr.follow(req.Context()), req.URL.Scheme+req.URL.Host, f.opt.IdleTimeout)
-	resp, err := p.overH2(proto).RoundTrip(req.WithContext(ctx))
+	server := req.URL.Scheme + req.URL.Host
+	if p.noH2.has(server, f.opt.IdleTimeout) {
+		return p.overH1(req, host, tr)
+	}
+	ctx, opened := p.opening.begin(tr.follow(req.Context()), server, f.opt.IdleTimeout)
+	if p.noH2.has(server, f.opt.IdleTimeout) { // as was found while this call waited
+		opened()
+		return p.overH1(req, host, tr)
+	}
+	try := req.WithContext(ctx)
+	if req.Body != nil && req.Body != http.NoBody {
+		try.Body = &untouched{ReadCloser: req.Body}
+	}
+	resp, err := p.overH2(proto).RoundTrip(try)
+	if errors.Is(err, errNoH2) {
+		p.noH2.add(server)
+		opened()
+		return p.overH1(req, host, tr)
+	}
 	opened()
 	if p.over.Load() { // flushed meanwhile: what it opened since is closed with the call
 		p.close()
@@ -73,10 +86,19 @@ func (f *Forwarder) RoundTrip(req *http.Request, g *call.Guard, proto Proto) (*h
 		err = context.Cause(req.Context())
 	}
 	if err != nil {
+		closeBody(req)
 		return nil, fault(given(req.Context(), err), host)
 	}
 	if resp.Body != http.NoBody {
 		resp.Body = &body{resp.Body, req.Context()}
+	}
+	return resp, nil
+}
+
+func (p *pool) overH1(req *http.Request, host string, tr *Trace) (*http.Response, error) {
+	resp, err := p.h1.roundTrip(req, host, tr)
+	if err != nil {
+		return nil, fault(given(req.Context(), err), host)
 	}
 	return resp, nil
 }

@@ -64,5 +64,8 @@ func (g *Gate) Try(ctx context.Context, r policy.Request) (*call.Call, call.Deci
 	c.Listener, c.Caller = "api", r.Caller
 	p := g.Open(ctx, c, m)
 	p.Examine()
+	if p.decided.Verdict == call.Allow { // a rule says more than the guard
+		p.Located()
+	}
 	return c, p.decided, p.Close(call.Outcome{})
 }

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"outvet/call"
-	"outvet/internal/forward"
 	"outvet/internal/payload"
 )
 
@@ -263,23 +262,6 @@ func (p *Passage) Examine() call.Decision {
 	}
 	p.enforce()
 	return p.Decision
-}
-
-// Prohibited makes the call a refused one because the address that its name
-// resolved to is not to be reached: the guard of the decision says so, which
-// could be applied only after the decision admitted the look-up.
-func (p *Passage) Prohibited(r *forward.Refused) call.Decision {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	d := &p.decided
-	d.Verdict, d.Rule, d.Code, d.Observed = call.Block, r.Rule, "destination_ip_prohibited", false
-	d.Reason = fmt.Sprintf("%s resolves to an address that may not be reached from here (%s).", p.shown.host, r.Why)
-	if !r.Addr.IsValid() {
-		d.Reason = fmt.Sprintf("%s may not be reached from here: %s.", p.shown.host, r.Why)
-	}
-	p.changed = true
-	p.Decision = *d
-	return *d
 }
 
 // Held reports whether the body, if there is one, is in memory: reading it waits

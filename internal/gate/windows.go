@@ -101,7 +101,7 @@ func (w *windows) Read(b []byte) (int, error) {
 func (w *windows) advance() ([]byte, error) {
 	if w.next {
 		w.next = false
-		return w.s.Emit(w.edits)
+		return w.emit(w.edits)
 	}
 	content, err := w.s.Next()
 	if bad, ok := errors.AsType[*payload.Malformed](err); ok {
@@ -115,7 +115,17 @@ func (w *windows) advance() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return w.s.Emit(edits)
+	return w.emit(edits)
+}
+
+// emit makes the edits and returns what may leave. A call whose edits cannot be
+// made is stopped.
+func (w *windows) emit(edits []call.Edit) ([]byte, error) {
+	b, err := w.s.Emit(edits)
+	if err != nil {
+		err = w.p.stop(faulty("make the edits that policy asks for", err))
+	}
+	return b, err
 }
 
 // Frame decides one message of a long-lived stream, which is at path in the

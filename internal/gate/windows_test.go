@@ -2,8 +2,11 @@ package gate
 
 import (
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -211,4 +214,69 @@ func TestNothingIsReadAfterTheCallIsClosed(t *testing.T) {
 	if n, err := m.Body.Read(make([]byte, 10)); n != 0 || err == nil {
 		t.Errorf("%d bytes, %v", n, err)
 	}
+}
+
+func TestBombFarIntoALongBodyIsUnreadAndPolicyDecides(t *testing.T) {
+	bomb := gzipped(t, strings.Repeat("0", 8<<20))
+	for text, verdict := range map[string]call.Verdict{rulesText: call.Block, maskText: call.Allow} {
+		g, log := newGate(t, text, inspectors(t))
+		small(g)
+		c, m := request(t, "POST", "https://ok.example/", bytes.NewReader(bomb), int64(len(bomb)))
+		m.Header.Set("Content-Encoding", "gzip")
+		p := g.Open(t.Context(), c, m)
+		var got []byte
+		var err error
+		if p.Verdict == call.Allow {
+			got, err = io.ReadAll(m.Body)
+		}
+		var stopped *Stopped
+		switch {
+		case verdict == call.Allow && (err != nil || !bytes.Equal(got, bomb)):
+			t.Errorf("%d of %d bytes left: %v", len(got), len(bomb), err)
+		case verdict == call.Block && p.Verdict == call.Allow && (!errors.As(err, &stopped) || stopped.Decision.Rule != "no secrets out"):
+			t.Errorf("the body ended with %v", err)
+		}
+		p.Close(call.Outcome{})
+		all := log.of(call.Closed)
+		d := all[len(all)-1].Decision
+		if d == nil {
+			decided := log.of(call.Decided)
+			d = decided[len(decided)-1].Decision
+		}
+		if !slices.ContainsFunc(d.Uninspected, func(u call.Uninspected) bool { return strings.Contains(u.Reason, "times its size") }) {
+			t.Errorf("the record does not say that it was not read: %+v", d)
+		}
+	}
+}
+
+func TestEditThatACompressedLongBodyCannotTakeStopsTheCall(t *testing.T) {
+	g, log := newGate(t, maskText, inspectors(t))
+	small(g)
+	var text strings.Builder
+	for i := range 60_000 {
+		text.WriteString(strconv.Itoa(i * 7919))
+	}
+	body := gzipped(t, text.String()+" "+token+" "+text.String())
+	c, m := request(t, "POST", "https://ok.example/", bytes.NewReader(body), int64(len(body)))
+	m.Header.Set("Content-Encoding", "gzip")
+	p := g.Open(t.Context(), c, m)
+	var stopped *Stopped
+	if _, err := io.ReadAll(m.Body); !errors.As(err, &stopped) || stopped.Decision.Rule != call.RuleFault {
+		t.Errorf("the body ended with %v", err)
+	}
+	p.Close(call.Outcome{})
+	if d := log.of(call.Closed)[0].Decision; d == nil || d.Verdict != call.Block {
+		t.Errorf("closed record: %+v", d)
+	}
+}
+
+func gzipped(t *testing.T, s string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	io.WriteString(w, s)
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
 }

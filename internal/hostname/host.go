@@ -75,6 +75,11 @@ func Canonical(s string) (string, error) {
 		if name, err = lookup.ToASCII(s); err != nil {
 			return "", Malformed(s, "it is no international name (IDNA)")
 		}
+		// The library judges the direction of a script before it maps what it
+		// reads: a name must be valid as it came out as well.
+		if again, err := lookup.ToASCII(name); err != nil || again != name {
+			return "", Malformed(s, "it is no international name (IDNA)")
+		}
 	}
 	return canonicalName(s, name)
 }

@@ -140,7 +140,7 @@ func BenchmarkCanonical(b *testing.B) {
 func FuzzCanonical(f *testing.F) {
 	for _, s := range []string{
 		"api.example.com", "0x7f.1", "017700000001", "[::ffff:1.2.3.4]", "１２７。０。０。１", "bücher.example", "a\u00ad.example", "xn--a.example",
-		"ß", "\u2488", "\u2126", "a\u0300", "fe80::1%1", "1.2.3.4.", "0x.1", "\u3002", "a\u3002\u3002", "\u2024", "℀", "\u33c2.example", "xn--0.pt", "\uff10\uff58\uff17f.1",
+		"ß", "\u2488", "\u2126", "a\u0300", "fe80::1%1", "1.2.3.4.", "0x.1", "\u3002", "a\u3002\u3002", "\u2024", "℀", "\u33c2.example", "xn--0.pt", "GGG\u2138", "\uff10\uff58\uff17f.1",
 	} {
 		f.Add(s)
 	}

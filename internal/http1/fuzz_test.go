@@ -38,6 +38,8 @@ var requestSeeds = []string{
 	"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
 	"GET / HTTP/1.1\r\n\r\n",
 	"GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
+	"GET http://a:ex@p\"\"mple/x?y=z HTTP/1.1\r\nHost: a.example\r\n\r\n",
+	"GET http://b%C3%BCcher.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n",
 	"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
 	"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n",
 	"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",

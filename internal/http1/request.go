@@ -105,6 +105,8 @@ func hostOf(h *http.Request, f *fieldSet) *Error {
 		return bad("the request has no field Host")
 	case len(f.host) == 1 && !hostBytes(f.host[0]):
 		return badly("the Host is malformed", f.host[0])
+	case !hostBytes(h.URL.Host):
+		return badly("the host in the target of the request is malformed", h.URL.Host)
 	}
 	return nil
 }

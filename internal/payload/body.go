@@ -34,19 +34,25 @@ func (c *Content) uncode(coding string) {
 	}
 	most := int(min(c.lim.Text/4, int64(c.lim.Body)*4))
 	out, err := inflate.Append(nil, coding, c.body, most, c.lim.Ratio)
-	switch {
-	case errors.Is(err, inflate.ErrSize):
-		c.unread(c.base, fmt.Sprintf("decompressed body is over %d bytes", most))
-	case errors.Is(err, inflate.ErrRatio):
-		c.unread(c.base, fmt.Sprintf("decompressed body is over %d times its size on the wire", c.lim.Ratio))
-	case err != nil:
-		c.unread(c.base, fmt.Sprintf("content coding %q is damaged", clip(coding)))
+	if err != nil {
+		c.unread(c.base, undecoded(err, coding, most, c.lim.Ratio))
 	}
 	if err != nil && len(out) == 0 {
 		c.cut = true // the wire bytes are read instead: they may be plain text
 		return
 	}
 	c.body, c.coded, c.cut = out, true, err != nil
+}
+
+// undecoded says why a body in a content coding cannot be read: err is of inflate.
+func undecoded(err error, coding string, most, ratio int) string {
+	switch {
+	case errors.Is(err, inflate.ErrSize) && most > 0:
+		return fmt.Sprintf("decompressed body is over %d bytes", most)
+	case errors.Is(err, inflate.ErrRatio):
+		return fmt.Sprintf("decompressed body is over %d times its size on the wire", ratio)
+	}
+	return fmt.Sprintf("content coding %q is damaged", clip(coding))
 }
 
 func clip(s string) string { return s[:min(len(s), 64)] }

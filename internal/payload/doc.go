@@ -108,7 +108,9 @@
 // percent-encoding and the like are found as layers, fields are not joined, and
 // redactions are masks of the same length. Of a compressed stream what leaves
 // lags 160 KiB of decoded text behind what was inspected, and nothing can be
-// edited. A stream that is damaged or a bomb ends with an error.
+// edited. From where a stream is damaged or a bomb it is read as it came, and its
+// windows say that it is unread. Of an endless one, the wire bytes have windows of
+// their own: a decompressor may have taken more than it decoded.
 //
 // # gRPC
 //

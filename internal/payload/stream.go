@@ -47,6 +47,7 @@ type Stream struct {
 	buf  []byte // decoded bytes that are not done with
 	base int64  // place of buf in the decoded stream
 	size int    // of the window in buf; the rest is part of a rune
+	seen int    // bytes at the head of buf that stood in the window before
 	next int    // where in buf the next window begins
 	left int    // bytes at the head of buf that have left already
 	err  error  // of src, or io.EOF
@@ -56,9 +57,24 @@ type Stream struct {
 	Lend func(size int64) bool
 
 	grpc    *messages // nil if it is no gRPC
+	coding  string    // of a compressed stream
 	problem string    // why the coding cannot be read
+	tell    bool      // no window has said the problem yet
+	wire    wireTurn  // of a compressed stream that is endless
+	past    []byte    // the last wire bytes of such a stream that left
 	lim     Limits
 }
+
+// A wireTurn says which of the two windows is next that each read of an endless
+// compressed stream has: the decoded text, and the wire bytes as they came. They
+// leave at once, and a decompressor may have read over the end of its stream.
+type wireTurn int
+
+const (
+	wireLater wireTurn = iota // the text is next
+	wireDue                   // the wire bytes are next
+	wireShown                 // they are in the window that Next returned
+)
 
 // NewStream returns a Stream over head, the wire bytes that were already read,
 // followed by m.Body.
@@ -83,7 +99,7 @@ func NewStream(m *Message, head []byte, lim Limits) *Stream {
 		s.problem = "content coding is not known"
 		return s
 	}
-	s.raw, s.src, s.closer = tap, r, r
+	s.raw, s.src, s.closer, s.coding = tap, r, r, coding
 	return s
 }
 
@@ -93,8 +109,11 @@ func (s *Stream) Next() (*Content, error) {
 	if s.grpc != nil {
 		return s.grpc.next(s)
 	}
+	if s.wire == wireDue {
+		return s.asWire(), nil
+	}
 	s.drop()
-	seen := len(s.buf)
+	s.seen = len(s.buf)
 	if err := s.fill(); err != nil {
 		return nil, err
 	}
@@ -105,7 +124,7 @@ func (s *Stream) Next() (*Content, error) {
 	if s.err == nil && !s.endless {
 		s.size = wholeRunes(s.buf)
 	}
-	s.decode(min(seen, s.size))
+	s.decode(min(s.seen, s.size))
 	return s.c, nil
 }
 
@@ -119,6 +138,9 @@ func (s *Stream) drop() {
 
 // fill reads what has arrived, at least a byte or the end.
 func (s *Stream) fill() error {
+	if s.damaged() {
+		s.asItCame()
+	}
 	if s.err != nil {
 		return s.end()
 	}
@@ -126,20 +148,54 @@ func (s *Stream) fill() error {
 		n, err := s.src.Read(s.buf[len(s.buf):windowMax])
 		s.buf = s.buf[:len(s.buf)+n]
 		s.err = err
-		if n > 0 {
+		switch {
+		case n > 0:
 			return nil
-		}
-		if err != nil {
+		case s.damaged():
+			s.asItCame()
+		case err != nil:
 			return s.end()
 		}
 	}
 	return io.ErrNoProgress
 }
 
+// damaged reports whether the decompressor gave up, not its source.
+func (s *Stream) damaged() bool {
+	return s.err != nil && s.err != io.EOF && s.raw != nil && s.raw.err == nil
+}
+
+// asItCame reads on without the decompressor that gave up: the windows from
+// here on are wire bytes, which may be plain text, and say why they are.
+func (s *Stream) asItCame() {
+	s.problem = undecoded(s.err, s.coding, 0, s.lim.Ratio)
+	_ = s.closer.Close()
+	rest := bytes.Clone(s.raw.held[s.raw.sent:])
+	s.src = io.MultiReader(bytes.NewReader(rest), s.raw.r)
+	s.base += int64(len(s.buf))
+	s.buf = append(s.buf[:0], s.past...)
+	s.seen, s.left = len(s.buf), len(s.buf)
+	s.raw, s.closer, s.err, s.tell = nil, nil, nil, true
+}
+
+// asWire returns the window of the wire bytes that are about to leave.
+func (s *Stream) asWire() *Content {
+	s.wire = wireShown
+	c := s.c
+	c.reset(s.lim, "body")
+	c.body, c.cut = append(bytes.Clone(s.past), s.raw.held[s.raw.sent:]...), true
+	c.offset, c.seen = s.base, len(s.past)
+	if len(c.body) > 0 {
+		c.readPlain(0, len(c.body), c.addDoc(doc{kind: bodyDoc}), root, unnamed, value, textForm)
+	}
+	c.derive()
+	return c
+}
+
 // end is reached when nothing new can come. What was inspected but held back
 // leaves with a last window.
 func (s *Stream) end() error {
-	if s.err == io.EOF && (len(s.buf) > s.left || s.raw != nil && len(s.raw.held) > s.raw.sent) {
+	if s.err == io.EOF && (len(s.buf) > s.left || s.raw != nil && len(s.raw.held) > s.raw.sent || s.tell) {
 		return nil
 	}
 	if s.closer != nil {
@@ -170,6 +226,7 @@ func (s *Stream) decode(seen int) {
 	c.offset, c.seen, c.cut = s.base, seen, s.err == nil
 	if s.problem != "" {
 		c.unread("body", s.problem)
+		s.tell = false
 	}
 	if s.size > 0 {
 		c.readPlain(0, s.size, c.addDoc(doc{kind: bodyDoc}), root, unnamed, value, textForm)
@@ -189,13 +246,25 @@ func (s *Stream) Emit(edits []call.Edit) ([]byte, error) {
 	if err := s.mask(edits); err != nil {
 		return nil, err
 	}
+	if s.wire == wireShown {
+		s.wire = wireLater
+		out := s.raw.take(0, true)
+		s.past = append(s.past, out...)
+		s.past = s.past[:copy(s.past, s.past[max(len(s.past)-overlap, 0):])]
+		return out, nil
+	}
 	done := s.err == io.EOF
 	s.next = s.size
 	if !done {
 		s.next = overlapFrom(s.buf[:s.size])
 	}
-	if s.raw != nil {
-		return s.raw.take(s.base+int64(s.next), done || s.endless), nil
+	switch {
+	case s.raw == nil:
+	case !s.endless:
+		return s.raw.take(s.base+int64(s.next), done), nil
+	default:
+		s.wire = wireDue
+		return nil, nil
 	}
 	to := s.next
 	if s.endless {
@@ -286,6 +355,7 @@ type tap struct {
 	sent int    // bytes of held that left with the last take
 	at   []tapped
 	out  int64 // decoded bytes that were returned
+	err  error // of r, if that is not io.EOF
 }
 
 // tapped says that the decompressor asked for more when it had been given the
@@ -300,6 +370,9 @@ func (t *tap) Read(b []byte) (int, error) {
 	t.at = append(t.at, tapped{len(t.held), t.out})
 	n, err := t.r.Read(b[:min(len(b), gulp)])
 	t.held = append(t.held, b[:n]...)
+	if err != nil && err != io.EOF {
+		t.err = err
+	}
 	return n, err
 }
 

@@ -105,7 +105,7 @@ func (p *problems) err() error {
 // meant returns ` (did you mean "x"?)` for the word nearest to got, or the
 // whole choice if nothing is near and it is short.
 func meant(got string, words []string) string {
-	best, far := "", len(got)/3+1
+	best, far := "", max((len(got)+1)/3, 1)
 	for _, w := range words {
 		if n := distance(strings.ToLower(got), w); n <= far && (best == "" || n < far) {
 			best, far = w, n

@@ -34,29 +34,14 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"outvet/test/process"
 )
 
-// binary is where TestMain built outvet.
+// binary is where outvet was built.
 var binary string
 
-func TestMain(m *testing.M) { os.Exit(build(m)) }
-
-func build(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "outvet-flow")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "outvet")
-	cmd := exec.Command("go", "build", "-o", binary, "outvet/cmd/outvet")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "%s%v\n", out, err)
-		return 1
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(process.Main(m, &binary)) }
 
 func TestFlows(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -109,7 +94,7 @@ func condition(cond string) (bool, error) {
 // running is what one script has started.
 type running struct {
 	origin *origin
-	cmd    *exec.Cmd
+	outvet *process.Process
 }
 
 func of(ts *testscript.TestScript) *running { return ts.Value("run").(*running) }
@@ -124,49 +109,33 @@ func startOrigin(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Setenv("HTTP_PORT", o.httpPort)
 }
 
-var ready = regexp.MustCompile(`(?m)^ready proxy=(\S+) console=(\S+)$`)
-
 func serve(ts *testscript.TestScript, neg bool, args []string) {
 	o := of(ts).origin
-	all := []string{"serve", "--listen", "127.0.0.1:0", "--console", "127.0.0.1:0", "--state", ts.Getenv("STATE")}
+	all := process.Args(ts.Getenv("STATE"))
 	if o != nil {
 		all = append(all, "--upstream-ca", ts.MkAbs("origin-ca.pem"),
 			"--connect-to", ":443:127.0.0.1:"+o.httpsPort, "--connect-to", ":80:127.0.0.1:"+o.httpPort)
 	}
 	cmd := exec.Command(binary, append(all, args...)...)
 	cmd.Dir = ts.MkAbs(".")
-	cmd.Env = []string{"HOME=" + ts.Getenv("HOME"), "PATH=" + ts.Getenv("PATH"), "DEPLOY_KEY=" + ts.Getenv("DEPLOY_KEY")}
+	cmd.Env = process.Environment(ts.Getenv("HOME"), "DEPLOY_KEY="+ts.Getenv("DEPLOY_KEY"))
 	out, err := os.Create(ts.MkAbs("serve.out"))
 	ts.Check(err)
 	errs, err := os.Create(ts.MkAbs("serve.err"))
 	ts.Check(err)
 	cmd.Stdout, cmd.Stderr = out, errs
-	ts.Check(cmd.Start())
-	of(ts).cmd = cmd
-	ts.Defer(func() { cmd.Process.Kill(); cmd.Wait() })
-	for range 200 {
-		b, _ := os.ReadFile(out.Name())
-		if m := ready.FindSubmatch(b); m != nil {
-			setServed(ts, string(m[1]), string(m[2]))
-			return
-		}
-		if exited(cmd) {
-			break
-		}
-		time.Sleep(50 * time.Millisecond)
+	p, err := process.Begin(cmd)
+	ts.Check(err)
+	ts.Defer(p.Kill)
+	of(ts).outvet = p
+	switch err := p.Ready(10 * time.Second); {
+	case err == nil:
+		setServed(ts, p.Proxy, p.Console)
+	case neg:
+		ts.Logf("%s", p.Errs)
+	default:
+		ts.Fatalf("outvet serve: %v\n%s", err, p.Errs)
 	}
-	b, _ := os.ReadFile(errs.Name())
-	if !neg {
-		ts.Fatalf("outvet serve did not get ready:\n%s", b)
-	}
-	ts.Logf("%s", b)
-}
-
-// exited reports whether cmd has ended, without waiting for it.
-func exited(cmd *exec.Cmd) bool {
-	var st syscall.WaitStatus
-	pid, err := syscall.Wait4(cmd.Process.Pid, &st, syscall.WNOHANG, nil)
-	return err == nil && pid != 0
 }
 
 func setServed(ts *testscript.TestScript, proxy, console string) {
@@ -180,25 +149,16 @@ func setServed(ts *testscript.TestScript, proxy, console string) {
 }
 
 func end(ts *testscript.TestScript, _ bool, args []string) {
-	cmd := of(ts).cmd
+	p := of(ts).outvet
 	if len(args) == 1 && args[0] == "kill" {
-		ts.Check(cmd.Process.Kill())
-		cmd.Wait()
+		p.Kill()
 		return
 	}
-	ts.Check(cmd.Process.Signal(syscall.SIGTERM))
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
-	select {
-	case err := <-done:
-		ts.Check(err)
-	case <-time.After(15 * time.Second):
-		ts.Fatalf("outvet serve did not end within 15 s of SIGTERM")
-	}
+	ts.Check(p.End(syscall.SIGTERM, 15*time.Second))
 }
 
 func hup(ts *testscript.TestScript, _ bool, _ []string) {
-	ts.Check(of(ts).cmd.Process.Signal(syscall.SIGHUP))
+	ts.Check(of(ts).outvet.Cmd.Process.Signal(syscall.SIGHUP))
 }
 
 func waitFor(ts *testscript.TestScript, _ bool, args []string) {

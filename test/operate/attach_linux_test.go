@@ -52,7 +52,7 @@ func TestAnAttachedNamespaceIsServedAndNothingElseIsReached(t *testing.T) {
 	if out, err := inside(r, state, "-x", "http://"+told, "https://example.com/"); out != "origin" {
 		t.Errorf("by our own listener: %q, %v", out, err)
 	}
-	for _, url := range []string{"http://93.184.217.1/", "http://" + s.console + "/healthz", "http://169.254.169.254/", "http://[2606:4700::1111]/"} {
+	for _, url := range []string{"http://93.184.217.1/", "http://" + s.Console + "/healthz", "http://169.254.169.254/", "http://[2606:4700::1111]/"} {
 		if out, err := inside(r, state, url); err == nil && !strings.Contains(out, "Blocked by egress policy") {
 			t.Errorf("%s: %q", url, out)
 		}

@@ -64,8 +64,8 @@ func TestRealBashCompletes(t *testing.T) {
 	state := filepath.Join(home, "outvet")
 	s := start{state: state, args: newOrigin(t, ok).args()}.serve(t)
 	for _, session := range []string{"run-7", "run-8", "other", evil, "a`touch pwned`", "-x"} {
-		c := client(t, s.proxy, state)
-		c.Transport.(*http.Transport).Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: s.proxy, User: url.UserPassword(session, "x")})
+		c := client(t, s.Proxy, state)
+		c.Transport.(*http.Transport).Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: s.Proxy, User: url.UserPassword(session, "x")})
 		if _, err := get(c, "https://example.com/"+url.PathEscape(evil)); err != nil {
 			t.Fatal(err)
 		}

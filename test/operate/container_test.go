@@ -218,7 +218,7 @@ exec chroot --userspec="$user" "$root" "$@"`
 	line := append([]string{"unshare", "--mount", "--net", "sh", "-ec", script, "sh", image, volume, user}, command...)
 	s := start{line: line, dir: "/", env: []string{"HOME=", "USER="}}.serve(t)
 	inside := func(args ...string) (string, error) {
-		pid := fmt.Sprint(s.cmd.Process.Pid)
+		pid := fmt.Sprint(s.Cmd.Process.Pid)
 		cmd := exec.Command("nsenter", append([]string{"-t", pid, "-n"}, args...)...)
 		b, err := cmd.CombinedOutput()
 		return string(b), err
@@ -233,10 +233,10 @@ exec chroot --userspec="$user" "$root" "$@"`
 		t.Errorf("%v %s", err, out)
 	}
 	for want, args := range map[string][]string{
-		"BEGIN CERTIFICATE":     {"/outvet", "ca", "show", "--pem", "--state", volume},
-		"169.254.169.254":       {"/outvet", "log", "search", "--state", volume, "host:169.254.169.254"},
-		"1 calls in 1 sessions": {"/outvet", "log", "verify", "--state", volume},
-		"stopped by uid 65532":  {"/outvet", "kill", "--state", volume, "--reason", "drill"},
+		"BEGIN CERTIFICATE":    {"/outvet", "ca", "show", "--pem", "--state", volume},
+		"169.254.169.254":      {"/outvet", "log", "search", "--state", volume, "host:169.254.169.254"},
+		"1 call in 1 session":  {"/outvet", "log", "verify", "--state", volume},
+		"stopped by uid 65532": {"/outvet", "kill", "--state", volume, "--reason", "drill"},
 	} {
 		if out, err := as(args...); err != nil || !strings.Contains(out, want) {
 			t.Errorf("%v: %v %s", args, err, out)

@@ -1,6 +1,7 @@
 package operate
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -8,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"outvet/test/process"
 )
 
 // slow returns an origin that answers when it is let, and says that a call came.
@@ -27,12 +30,12 @@ func TestSecondSignalEndsAtOnceAndInOrder(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "state")
 	o, came, _ := slow(t)
 	s := start{state: state, args: append(o.args(), "--drain", "1h")}.serve(t)
-	go get(client(t, s.proxy, state), "https://"+name+"/")
+	go get(client(t, s.Proxy, state), "https://"+name+"/")
 	<-came
-	s.cmd.Process.Signal(syscall.SIGTERM)
-	eventually(t, "it drains", func() bool { return strings.Contains(s.errs.String(), "draining") })
+	s.Cmd.Process.Signal(syscall.SIGTERM)
+	eventually(t, "it drains", func() bool { return strings.Contains(s.Errs.String(), "draining") })
 	select {
-	case <-s.ended:
+	case <-s.Ended:
 		t.Fatal("the first signal cut the call")
 	case <-time.After(300 * time.Millisecond):
 	}
@@ -44,11 +47,11 @@ func TestDrainIsBounded(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "state")
 	o, came, _ := slow(t)
 	s := start{state: state, args: append(o.args(), "--drain", "200ms")}.serve(t)
-	go get(client(t, s.proxy, state), "https://"+name+"/")
+	go get(client(t, s.Proxy, state), "https://"+name+"/")
 	<-came
 	s.signal(t, syscall.SIGTERM, 10*time.Second)
-	if !strings.Contains(s.errs.String(), "were cut") {
-		t.Errorf("%s", s.errs)
+	if !strings.Contains(s.Errs.String(), "were cut") {
+		t.Errorf("%s", s.Errs)
 	}
 	verified(t, state)
 }
@@ -59,19 +62,19 @@ func TestSuccessorServesBesideTheOneThatDrains(t *testing.T) {
 	old := start{state: state, args: o.args()}.serve(t)
 	got := make(chan error, 1)
 	go func() {
-		_, err := get(client(t, old.proxy, state), "https://"+name+"/")
+		_, err := get(client(t, old.Proxy, state), "https://"+name+"/")
 		got <- err
 	}()
 	<-came
-	old.cmd.Process.Signal(syscall.SIGTERM)
-	eventually(t, "it drains", func() bool { return strings.Contains(old.errs.String(), "draining") })
+	old.Cmd.Process.Signal(syscall.SIGTERM)
+	eventually(t, "it drains", func() bool { return strings.Contains(old.Errs.String(), "draining") })
 	next, wait := start{state: state, args: o.args()}.begin(t)
 	if err := wait(); err != nil {
-		t.Fatalf("%v\n%s", err, next.errs)
+		t.Fatalf("%v\n%s", err, next.Errs)
 	}
 	second := make(chan error, 1)
 	go func() { // into the log that the old one still holds
-		_, err := get(client(t, next.proxy, state), "https://"+name+"/")
+		_, err := get(client(t, next.Proxy, state), "https://"+name+"/")
 		second <- err
 	}()
 	<-came
@@ -82,7 +85,7 @@ func TestSuccessorServesBesideTheOneThatDrains(t *testing.T) {
 		}
 	}
 	old.wait(t, 10*time.Second)
-	if _, err := get(client(t, next.proxy, state), "https://"+name+"/"); err != nil {
+	if _, err := get(client(t, next.Proxy, state), "https://"+name+"/"); err != nil {
 		t.Error(err)
 	}
 	next.signal(t, syscall.SIGTERM, 10*time.Second)
@@ -93,13 +96,13 @@ func TestSecondServerSaysAtOnceWhoServes(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "state")
 	first := start{state: state}.serve(t)
 	second, wait := start{state: state}.begin(t)
-	if err := wait(); err != errEnded {
+	if err := wait(); !errors.Is(err, process.ErrEnded) {
 		t.Fatal(err)
 	}
-	if text := second.errs.String(); !strings.Contains(text, "another outvet serves "+state) || !strings.Contains(text, first.console) || !strings.Contains(text, "--state") {
+	if text := second.Errs.String(); !strings.Contains(text, "another outvet serves "+state) || !strings.Contains(text, first.Console) || !strings.Contains(text, "--state") {
 		t.Errorf("%s", text)
 	}
-	if code := second.cmd.ProcessState.ExitCode(); code != 2 {
+	if code := second.Cmd.ProcessState.ExitCode(); code != 2 {
 		t.Errorf("exit code %d", code)
 	}
 	if out, code := outvet(t, "health", "--state", state); code != 0 {
@@ -128,17 +131,17 @@ func locked(t *testing.T) string {
 func TestWaitForAnotherIsBounded(t *testing.T) {
 	t.Parallel()
 	s, wait := start{state: locked(t)}.begin(t)
-	if err := wait(); err != errEnded || !strings.Contains(s.errs.String(), "takes no records from others") {
-		t.Errorf("%v\n%s", err, s.errs)
+	if err := wait(); !errors.Is(err, process.ErrEnded) || !strings.Contains(s.Errs.String(), "takes no records from others") {
+		t.Errorf("%v\n%s", err, s.Errs)
 	}
 }
 
 func TestSignalWhileWaitingEndsIt(t *testing.T) {
 	s, _ := start{state: locked(t)}.begin(t)
 	time.Sleep(500 * time.Millisecond)
-	s.cmd.Process.Signal(syscall.SIGTERM)
+	s.Cmd.Process.Signal(syscall.SIGTERM)
 	select {
-	case <-s.ended:
+	case <-s.Ended:
 	case <-time.After(5 * time.Second):
 		t.Error("it waits on")
 	}

@@ -24,7 +24,7 @@ func TestFullDiskIsSaidAndStopsCallsAndNotTheSwitch(t *testing.T) {
 	}
 	t.Cleanup(func() { syscall.Unmount(state, syscall.MNT_DETACH) })
 	s := start{state: state, args: newOrigin(t, ok).args()}.serve(t)
-	c := client(t, s.proxy, state)
+	c := client(t, s.Proxy, state)
 	if got, err := get(c, "https://example.com/"); got != "origin" {
 		t.Fatal(got, err)
 	}
@@ -79,13 +79,13 @@ func TestSwitchWorksWhenNoDescriptorIsLeft(t *testing.T) {
 	s.line = append([]string{"sh", "-c", `ulimit -n 64; exec "$0" "$@"`, binary, "serve", "--state", state, "--policy", policyFile(t),
 		"--listen", "127.0.0.1:0", "--console", "127.0.0.1:0"}, o.args()...)
 	run := s.serve(t)
-	res, err := client(t, run.proxy, state).Get("https://example.com/")
+	res, err := client(t, run.Proxy, state).Get("https://example.com/")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var held []net.Conn
 	for range 200 {
-		c, err := net.DialTimeout("tcp", run.proxy, time.Second)
+		c, err := net.DialTimeout("tcp", run.Proxy, time.Second)
 		if err != nil {
 			break
 		}
@@ -118,9 +118,9 @@ func TestSwitchWorksWhenNoDescriptorIsLeft(t *testing.T) {
 func TestAddressLeftByACrashGetsNoToken(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "state")
 	s := start{state: state}.serve(t)
-	s.cmd.Process.Kill()
-	<-s.ended
-	l, err := net.Listen("tcp", s.console)
+	s.Cmd.Process.Kill()
+	<-s.Ended
+	l, err := net.Listen("tcp", s.Console)
 	if err != nil {
 		t.Skip(err)
 	}

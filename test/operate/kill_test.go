@@ -29,9 +29,9 @@ func flood(t *testing.T) *origin {
 func TestEveryWayToKillCutsAnOpenDownloadWithinASecond(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "state")
 	s := start{state: state, args: flood(t).args()}.serve(t)
-	c := client(t, s.proxy, state)
+	c := client(t, s.Proxy, state)
 	for name, pull := range map[string]func(){
-		"signal":  func() { s.cmd.Process.Signal(syscall.SIGUSR1) },
+		"signal":  func() { s.Cmd.Process.Signal(syscall.SIGUSR1) },
 		"file":    func() { write(t, filepath.Join(state, "kill"), "") },
 		"command": func() { outvet(t, "kill", "--state", state) },
 	} {
@@ -68,10 +68,10 @@ func TestEveryWayToKillCutsAnOpenDownloadWithinASecond(t *testing.T) {
 func TestKillReachesAnOutvetThatHangs(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "state")
 	s := start{state: state, args: newOrigin(t, ok).args()}.serve(t)
-	c := client(t, s.proxy, state)
-	s.cmd.Process.Signal(syscall.SIGSTOP)
+	c := client(t, s.Proxy, state)
+	s.Cmd.Process.Signal(syscall.SIGSTOP)
 	out, code := outvet(t, "kill", "--state", state, "--reason", "it hangs")
-	s.cmd.Process.Signal(syscall.SIGCONT)
+	s.Cmd.Process.Signal(syscall.SIGCONT)
 	if code != 0 || !strings.Contains(out, "it hangs") {
 		t.Errorf("%d %s", code, out)
 	}
@@ -84,12 +84,12 @@ func TestKillReachesAnOutvetThatHangs(t *testing.T) {
 func TestKillWhileCallsDrainCutsThem(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "state")
 	s := start{state: state, args: append(flood(t).args(), "--drain", "1h")}.serve(t)
-	res, err := client(t, s.proxy, state).Get("https://example.com/")
+	res, err := client(t, s.Proxy, state).Get("https://example.com/")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.cmd.Process.Signal(syscall.SIGTERM)
-	eventually(t, "it drains", func() bool { return strings.Contains(s.errs.String(), "draining") })
+	s.Cmd.Process.Signal(syscall.SIGTERM)
+	eventually(t, "it drains", func() bool { return strings.Contains(s.Errs.String(), "draining") })
 	write(t, filepath.Join(state, "kill"), "now")
 	if _, err := io.Copy(io.Discard, res.Body); err == nil {
 		t.Error("it ended as if it were whole")
@@ -101,7 +101,7 @@ func TestKillWhileCallsDrainCutsThem(t *testing.T) {
 func TestStateDirectoryThatVanishesLetsNothingPass(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "state")
 	s := start{state: state, args: newOrigin(t, ok).args()}.serve(t)
-	c := client(t, s.proxy, state)
+	c := client(t, s.Proxy, state)
 	if body, err := get(c, "https://example.com/"); body != "origin" {
 		t.Fatal(body, err)
 	}

@@ -33,7 +33,7 @@ func TestLogHoldsNoPayload(t *testing.T) {
 			fmt.Fprint(w, secret)
 		})
 		s := start{state: state, args: append(o.args(), "--log-format", format, "--log-level", "debug")}.serve(t)
-		c := client(t, s.proxy, state)
+		c := client(t, s.Proxy, state)
 		for _, path := range []string{"/" + secret, "/?q=" + secret, "/broken?" + secret} {
 			for _, scheme := range []string{"http", "https"} {
 				req, _ := http.NewRequest("POST", scheme+"://example.com"+path, strings.NewReader(`{"a":"`+secret+`"}`))
@@ -55,12 +55,12 @@ func TestLogHoldsNoPayload(t *testing.T) {
 			"CONNECT example.com:443 HTTP/1.1\r\n\r\n" + secret,
 			"CONNECT example.com:443 HTTP/1.1\r\n\r\nGET /" + secret + " HTTP/1.1\r\n" + secret + "\r\n\r\n",
 		} {
-			send(t, s.proxy, wire)
+			send(t, s.Proxy, wire)
 		}
-		distrust(t, s.proxy)
-		send(t, s.console, "POST /v1/check HTTP/1.1\r\nHost: "+secret+"\r\nContent-Length: 3\r\n\r\n"+secret)
+		distrust(t, s.Proxy)
+		send(t, s.Console, "POST /v1/check HTTP/1.1\r\nHost: "+secret+"\r\nContent-Length: 3\r\n\r\n"+secret)
 		s.signal(t, syscall.SIGTERM, 20*time.Second)
-		log := s.errs.String()
+		log := s.Errs.String()
 		if strings.Contains(log, secret) {
 			t.Errorf("%s:\n%s", format, log)
 		}

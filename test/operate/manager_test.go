@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"outvet/test/process"
 )
 
 // A manager does for outvet what systemd does: it holds the sockets and reads
@@ -91,14 +93,14 @@ func TestRestartUnderLoadFailsNoConnection(t *testing.T) {
 		io.WriteString(w, "origin")
 	})
 	s := m.start(t, state, o.args()...).serve(t)
-	if s.proxy != m.proxy.Addr().String() || s.console != m.console.Addr().String() {
-		t.Fatalf("it serves %s and %s", s.proxy, s.console)
+	if s.Proxy != m.proxy.Addr().String() || s.Console != m.console.Addr().String() {
+		t.Fatalf("it serves %s and %s", s.Proxy, s.Console)
 	}
 	var stop atomic.Bool
 	var done, failed atomic.Int64
 	var wg sync.WaitGroup
 	for i := range clients {
-		c := client(t, s.proxy, state)
+		c := client(t, s.Proxy, state)
 		url := "https://" + name + "/"
 		if i%3 == 0 {
 			url = "http://" + name + "/"
@@ -159,15 +161,15 @@ func TestSocketsAreTakenByNameOrByOrder(t *testing.T) {
 		err := wait()
 		switch {
 		case tc.want != "":
-			if !errors.Is(err, errEnded) || !strings.Contains(o.errs.String(), tc.want) {
-				t.Errorf("%s: %v\n%s", tc.name, err, o.errs)
+			if !errors.Is(err, process.ErrEnded) || !strings.Contains(o.Errs.String(), tc.want) {
+				t.Errorf("%s: %v\n%s", tc.name, err, o.Errs)
 			}
 			continue
 		case err != nil:
-			t.Errorf("%s: %v\n%s", tc.name, err, o.errs)
+			t.Errorf("%s: %v\n%s", tc.name, err, o.Errs)
 			continue
-		case o.proxy != m.proxy.Addr().String() || o.console != m.console.Addr().String():
-			t.Errorf("%s: serves %s and %s", tc.name, o.proxy, o.console)
+		case o.Proxy != m.proxy.Addr().String() || o.Console != m.console.Addr().String():
+			t.Errorf("%s: serves %s and %s", tc.name, o.Proxy, o.Console)
 		}
 		o.signal(t, syscall.SIGTERM, 30*time.Second)
 	}
@@ -178,7 +180,7 @@ func TestSocketsOfAnotherProcessAreLeftAlone(t *testing.T) {
 	s := m.start(t, filepath.Join(t.TempDir(), "state"))
 	s.line = append([]string{"sh", "-c", `LISTEN_PID=1 exec "$0" "$@" --listen 127.0.0.1:0 --console 127.0.0.1:0`}, s.line[3:]...)
 	o := s.serve(t)
-	if o.proxy == m.proxy.Addr().String() {
+	if o.Proxy == m.proxy.Addr().String() {
 		t.Error("they were taken")
 	}
 }

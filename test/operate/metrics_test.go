@@ -19,7 +19,7 @@ func scrape(t *testing.T, s *served, state string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req, _ := http.NewRequest("GET", "http://"+s.console+"/metrics", nil)
+	req, _ := http.NewRequest("GET", "http://"+s.Console+"/metrics", nil)
 	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -36,7 +36,7 @@ func scrape(t *testing.T, s *served, state string) string {
 func TestMetricsTellWhatHappened(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "state")
 	s := start{state: state, args: newOrigin(t, ok).args()}.serve(t)
-	c := client(t, s.proxy, state)
+	c := client(t, s.Proxy, state)
 	post := func(agent, body string) {
 		req, _ := http.NewRequest("POST", "https://example.com/x", strings.NewReader(body))
 		req.Header.Set("User-Agent", agent)
@@ -51,7 +51,7 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 		post("claude-cli/2.1 (external, cli)", "hello, here is some text")
 	}
 	post("made-up-"+state, "AKIA"+"IOSFODNN7EXAMPLE is a key")
-	distrust(t, s.proxy)
+	distrust(t, s.Proxy)
 	eventually(t, "all is counted", func() bool {
 		text := scrape(t, s, state)
 		for _, want := range []string{
@@ -96,7 +96,7 @@ func TestMetricsWantTheTokenUnlessTheyAreOpen(t *testing.T) {
 		want int
 	}{{nil, 401}, {[]string{"--metrics-open"}, 200}} {
 		s := start{state: filepath.Join(t.TempDir(), "state"), args: tc.args}.serve(t)
-		res, err := http.Get("http://" + s.console + "/metrics")
+		res, err := http.Get("http://" + s.Console + "/metrics")
 		if err != nil {
 			t.Fatal(err)
 		}

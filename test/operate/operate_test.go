@@ -3,14 +3,11 @@
 package operate
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -19,36 +16,18 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"outvet/test/process"
 )
 
-// binary is where TestMain built outvet.
+// binary is where outvet was built.
 var binary string
 
-func TestMain(m *testing.M) { os.Exit(build(m)) }
-
-func build(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "outvet-operate")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	os.Chmod(dir, 0o755) // others run it, too
-	binary = filepath.Join(dir, "outvet")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "outvet/cmd/outvet")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "%s%v\n", out, err)
-		return 1
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(process.Main(m, &binary)) }
 
 // An origin is a server that stands for the internet, in TLS and in the clear.
 type origin struct {
@@ -100,78 +79,24 @@ type start struct {
 }
 
 // A served is a running outvet.
-type served struct {
-	proxy, console string
-	cmd            *exec.Cmd
-	errs           *buffer
-	ended          chan struct{}
-	err            error // of Wait
-}
-
-// buffer may be read while a process writes to it.
-type buffer struct {
-	mu sync.Mutex // guards b
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
-var ready = regexp.MustCompile(`^ready proxy=(\S+) console=(\S+)$`)
-
-var errEnded = errors.New("it ended before it was ready")
+type served struct{ *process.Process }
 
 // begin starts outvet. wait waits until it is ready, or says that it ended.
 func (s start) begin(t *testing.T) (o *served, wait func() error) {
 	t.Helper()
 	line := s.line
 	if line == nil {
-		line = append([]string{binary, "serve", "--listen", "127.0.0.1:0", "--console", "127.0.0.1:0", "--state", s.state, "--policy", policyFile(t)}, s.args...)
+		line = append([]string{binary}, process.Args(s.state, append([]string{"--policy", policyFile(t)}, s.args...)...)...)
 	}
 	cmd := exec.Command(line[0], line[1:]...)
-	cmd.Env = append([]string{"HOME=/nonexistent", "PATH=" + os.Getenv("PATH")}, s.env...)
+	cmd.Env = process.Environment("/nonexistent", s.env...)
 	cmd.ExtraFiles, cmd.SysProcAttr, cmd.Dir = s.files, s.attr, s.dir
-	o = &served{cmd: cmd, errs: &buffer{}, ended: make(chan struct{})}
-	cmd.Stderr = o.errs
-	out, err := cmd.StdoutPipe()
+	p, err := process.Begin(cmd)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill(); <-o.ended })
-	first := make(chan []string, 1)
-	go func() {
-		sc := bufio.NewScanner(out)
-		for sc.Scan() {
-			if m := ready.FindStringSubmatch(sc.Text()); m != nil {
-				first <- m
-			}
-		}
-		o.err = cmd.Wait()
-		close(o.ended)
-	}()
-	return o, func() error {
-		select {
-		case m := <-first:
-			o.proxy, o.console = m[1], m[2]
-			return nil
-		case <-o.ended:
-			return errEnded
-		case <-time.After(30 * time.Second):
-			return errors.New("it does not get ready")
-		}
-	}
+	t.Cleanup(p.Kill)
+	return &served{p}, func() error { return p.Ready(30 * time.Second) }
 }
 
 // serve starts outvet and waits until it is ready.
@@ -179,7 +104,7 @@ func (s start) serve(t *testing.T) *served {
 	t.Helper()
 	o, wait := s.begin(t)
 	if err := wait(); err != nil {
-		t.Fatalf("%v:\n%s", err, o.errs)
+		t.Fatalf("%v:\n%s", err, o.Errs)
 	}
 	return o
 }
@@ -195,7 +120,7 @@ func policyFile(t *testing.T) string {
 // signal sends sig and waits for the end, most at most.
 func (o *served) signal(t *testing.T, sig syscall.Signal, most time.Duration) {
 	t.Helper()
-	if err := o.cmd.Process.Signal(sig); err != nil {
+	if err := o.Cmd.Process.Signal(sig); err != nil {
 		t.Fatal(err)
 	}
 	o.wait(t, most)
@@ -204,12 +129,12 @@ func (o *served) signal(t *testing.T, sig syscall.Signal, most time.Duration) {
 func (o *served) wait(t *testing.T, most time.Duration) {
 	t.Helper()
 	select {
-	case <-o.ended:
-		if o.err != nil {
-			t.Fatalf("%v:\n%s", o.err, o.errs)
+	case <-o.Ended:
+		if o.Err != nil {
+			t.Fatalf("%v:\n%s", o.Err, o.Errs)
 		}
 	case <-time.After(most):
-		t.Fatalf("it did not end within %s:\n%s", most, o.errs)
+		t.Fatalf("it did not end within %s:\n%s", most, o.Errs)
 	}
 }
 

@@ -22,7 +22,7 @@ func TestProgramsShowTheSentence(t *testing.T) {
 	dir := newState(t, allowing+"  - {name: blocked too, to: \"*.blocked.example\", verdict: block}\n")
 	s := serve(t, dir)
 	ca := filepath.Join(dir, "ca.pem")
-	env := []string{"https_proxy=http://" + s.proxy, "HTTPS_PROXY=http://" + s.proxy, "http_proxy=http://" + s.proxy,
+	env := []string{"https_proxy=http://" + s.Proxy, "HTTPS_PROXY=http://" + s.Proxy, "http_proxy=http://" + s.Proxy,
 		"SSL_CERT_FILE=" + ca, "NODE_EXTRA_CA_CERTS=" + ca, "GIT_SSL_CAINFO=" + ca, "GIT_TERMINAL_PROMPT=0", "GIT_CONFIG_NOSYSTEM=1",
 		"npm_config_cafile=" + ca, "npm_config_update_notifier=false", "npm_config_registry=https://npm.blocked.example/", "PIP_CONFIG_FILE=/dev/null",
 		"GOPROXY=https://go.blocked.example", "GONOSUMDB=*", "GONOSUMCHECK=1", "GOFLAGS=-mod=mod", "GOTOOLCHAIN=local", "PYTHONWARNINGS=ignore"}
@@ -123,12 +123,12 @@ func TestSecretsLeaveNoTrace(t *testing.T) {
 		"GET http://ok.example/ HTTP/1.1\r\nHost: " + secret + "\r\n\r\n",
 		"GET http://ok.example/ HTTP/1.1\r\nHost: ok.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Protocol: " + secret + "\r\n\r\n",
 	}
-	each(len(rows), func(i int) { send(t, s.proxy, []byte(rows[i]), 2e9) })
-	if c, err := connect(s.proxy, secret+":443"); err == nil {
+	each(len(rows), func(i int) { send(t, s.Proxy, []byte(rows[i]), 2e9) })
+	if c, err := connect(s.Proxy, secret+":443"); err == nil {
 		c.Close() // a tunnel in which nothing is asked
 	}
 	s.stop()
-	files := map[string]string{"what serve prints": s.errs.String()}
+	files := map[string]string{"what serve prints": s.Errs.String()}
 	_, files["log tail"], _ = outvet(t, "log", "tail", "--state", dir, "-n", "1000")
 	filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() {

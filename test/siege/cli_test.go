@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"outvet/test/process"
 )
 
 // Wrong command lines and what a newcomer must read.
@@ -72,7 +74,7 @@ func TestWrongCommandLinesAreToldApart(t *testing.T) {
 		{"log search --state none bytes>ten", 2, "ten"},
 		{"log verify --state none", 2, "--state"},
 		{"log verify --state none --proof none.proof", 2, "none.proof"},
-		{"log verify --proof bad.yaml --key x", 1, ""},
+		{"log verify --proof bad.yaml --key x", 2, "--key"},
 		{"log prove", 2, "ID"},
 		{"log show x y", 2, "ID"},
 		{"log nonsense", 2, "nonsense"},
@@ -158,9 +160,9 @@ func TestOutputIsForMachinesToo(t *testing.T) {
 	dir := newState(t, allowing)
 	web := newStrict(t)
 	s := serve(t, dir, to("", "80", web.port)...)
-	send(t, s.proxy, []byte("GET http://ok.example/\x1b HTTP/1.1\r\nHost: ok.example\r\n\r\n"), 2e9)
-	send(t, s.proxy, []byte("GET http://ok.example/%1b[31m%E2%80%AE HTTP/1.1\r\nHost: ok.example\r\nUser-Agent: \xc2\x9b31mx\r\nProxy-Authorization: Basic G1szMW06eA==\r\n\r\n"), 2e9)
-	send(t, s.proxy, []byte("GET http://blocked.example/ HTTP/1.1\r\nHost: blocked.example\r\n\r\n"), 2e9)
+	send(t, s.Proxy, []byte("GET http://ok.example/\x1b HTTP/1.1\r\nHost: ok.example\r\n\r\n"), 2e9)
+	send(t, s.Proxy, []byte("GET http://ok.example/%1b[31m%E2%80%AE HTTP/1.1\r\nHost: ok.example\r\nUser-Agent: \xc2\x9b31mx\r\nProxy-Authorization: Basic G1szMW06eA==\r\n\r\n"), 2e9)
+	send(t, s.Proxy, []byte("GET http://blocked.example/ HTTP/1.1\r\nHost: blocked.example\r\n\r\n"), 2e9)
 	_, out, _ := outvet(t, "log", "search", "--state", dir, "--json", "host:blocked.example")
 	l := parse(t, out)
 	if len(l) != 1 {
@@ -194,7 +196,7 @@ func TestOutputIsForMachinesToo(t *testing.T) {
 			args = append(args, "--state", dir)
 		}
 		cmd := exec.Command(binary, args...)
-		cmd.Env = environment(t.TempDir())
+		cmd.Env = process.Environment(t.TempDir())
 		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 		if err == nil {
 			cmd.Stdout = full
@@ -204,7 +206,7 @@ func TestOutputIsForMachinesToo(t *testing.T) {
 		}
 		sh := exec.Command("sh", "-c", `"$0" "$@" | true`, binary)
 		sh.Args = append(sh.Args, args...)
-		sh.Env = environment(t.TempDir())
+		sh.Env = process.Environment(t.TempDir())
 		if b, _ := sh.CombinedOutput(); strings.Contains(string(b), "goroutine") {
 			t.Errorf("%s to a closed pipe: %s", line, b)
 		}

@@ -45,7 +45,7 @@ func TestClientGoneAnywhereLeavesNothingBehind(t *testing.T) {
 		cuts = append(cuts, cut{raw[1][:strings.Index(raw[1], "hello")+3], true})
 	}
 	each(len(cuts), func(i int) {
-		c, err := net.Dial("tcp", s.proxy)
+		c, err := net.Dial("tcp", s.Proxy)
 		if err != nil {
 			t.Error(err)
 			return
@@ -60,12 +60,12 @@ func TestClientGoneAnywhereLeavesNothingBehind(t *testing.T) {
 	for range 2 { // before the end of the trailer, after the gate has lost patience
 		var all sync.WaitGroup
 		for range 64 {
-			all.Go(func() { send(t, s.proxy, []byte(strings.TrimSuffix(raw[1], "\r\n")), 1300*time.Millisecond) })
+			all.Go(func() { send(t, s.Proxy, []byte(strings.TrimSuffix(raw[1], "\r\n")), 1300*time.Millisecond) })
 		}
 		all.Wait()
 	}
 	s.alive()
-	x := send(t, s.proxy, []byte("POST http://ok.example/x HTTP/1.1\r\nHost: ok.example\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"), 3*time.Second)
+	x := send(t, s.Proxy, []byte("POST http://ok.example/x HTTP/1.1\r\nHost: ok.example\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"), 3*time.Second)
 	hold(t, "gone clients give back memory", len(x.status) == 1 && x.status[0] == 200, "after 192 clients were gone within chunked bodies a small chunked POST gets %v %.200q within 3 s", x.status, x.bodies)
 	ended := s.ends(14 * time.Second)
 	hold(t, "gone clients do not keep serve from ending", ended, "SIGTERM after clients were gone within chunked bodies: serve does not end")
@@ -79,9 +79,9 @@ func TestClientGoneAnywhereLeavesNothingBehind(t *testing.T) {
 
 // ends asks serve to end and reports whether it does in time.
 func (s *served) ends(within time.Duration) bool {
-	s.cmd.Process.Signal(os.Interrupt)
+	s.Cmd.Process.Signal(os.Interrupt)
 	select {
-	case <-s.ended:
+	case <-s.Ended:
 		return true
 	case <-time.After(within):
 		return false
@@ -95,7 +95,7 @@ func TestBodiesThatDoNotComeDoNotStopOthers(t *testing.T) {
 	web := newStrict(t)
 	s := serve(t, dir, to("", "80", web.port)...)
 	for range 80 {
-		c, err := net.Dial("tcp", s.proxy)
+		c, err := net.Dial("tcp", s.Proxy)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +103,7 @@ func TestBodiesThatDoNotComeDoNotStopOthers(t *testing.T) {
 		fmt.Fprintf(c, "POST http://slow.example/x HTTP/1.1\r\nHost: slow.example\r\nContent-Length: %d\r\n\r\nx", 8<<20)
 	}
 	for range 300 { // heads that do not end
-		c, err := net.Dial("tcp", s.proxy)
+		c, err := net.Dial("tcp", s.Proxy)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -111,9 +111,9 @@ func TestBodiesThatDoNotComeDoNotStopOthers(t *testing.T) {
 		io.WriteString(c, "GET http://slow.example/x HTTP/1.1\r\nX-A")
 	}
 	time.Sleep(300 * time.Millisecond)
-	x := send(t, s.proxy, []byte("GET http://ok.example/x HTTP/1.1\r\nHost: ok.example\r\n\r\n"), 3*time.Second)
+	x := send(t, s.Proxy, []byte("GET http://ok.example/x HTTP/1.1\r\nHost: ok.example\r\n\r\n"), 3*time.Second)
 	hold(t, "a GET beside slow heads", len(x.status) == 1 && x.status[0] == 200, "got %v", x.status)
-	x = send(t, s.proxy, []byte("POST http://ok.example/x HTTP/1.1\r\nHost: ok.example\r\nContent-Length: 2\r\n\r\nab"), 3*time.Second)
+	x = send(t, s.Proxy, []byte("POST http://ok.example/x HTTP/1.1\r\nHost: ok.example\r\nContent-Length: 2\r\n\r\nab"), 3*time.Second)
 	hold(t, "a POST beside bodies that do not come", len(x.status) == 1 && x.status[0] == 200, "a POST of 2 bytes got %v within 3 s while 80 clients hold back announced bodies of 8 MiB", x.status)
 }
 
@@ -131,7 +131,7 @@ func (s *served) pool() *x509.CertPool {
 
 // secure opens a tunnel and begins TLS in it.
 func (s *served) secure(hostport string, conf *tls.Config) (*tls.Conn, error) {
-	c, err := connect(s.proxy, hostport)
+	c, err := connect(s.Proxy, hostport)
 	if err != nil {
 		return nil, err
 	}
@@ -191,9 +191,9 @@ func TestTunnelsDoNotHideWhereARequestGoes(t *testing.T) {
 	})
 	t.Run("h2", func(t *testing.T) { tunnelH2(t, s) })
 	t.Run("loop", func(t *testing.T) {
-		_, own, _ := net.SplitHostPort(s.proxy)
-		for _, host := range []string{s.proxy, "localhost:" + own, s.console, "[::1]:" + own, "0.0.0.0:" + own} {
-			x := send(t, s.proxy, []byte("GET http://"+host+"/ HTTP/1.1\r\nHost: "+host+"\r\n\r\n"), 3*time.Second)
+		_, own, _ := net.SplitHostPort(s.Proxy)
+		for _, host := range []string{s.Proxy, "localhost:" + own, s.Console, "[::1]:" + own, "0.0.0.0:" + own} {
+			x := send(t, s.Proxy, []byte("GET http://"+host+"/ HTTP/1.1\r\nHost: "+host+"\r\n\r\n"), 3*time.Second)
 			if len(x.status) == 0 || x.status[0] != 508 && x.status[0] != 403 {
 				t.Errorf("%s: %v %q", host, x.status, x.bodies)
 			}
@@ -201,7 +201,7 @@ func TestTunnelsDoNotHideWhereARequestGoes(t *testing.T) {
 	})
 	t.Run("raw", func(t *testing.T) {
 		for _, b := range []string{"\x00", "SSH-2.0-x\r\n", "\x80\x2e\x01\x03\x01", strings.Repeat("A", 100), "GET", "\x16", "\x16\x03"} {
-			c, err := connect(s.proxy, "blocked.example:443")
+			c, err := connect(s.Proxy, "blocked.example:443")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -262,7 +262,7 @@ rules:
 	})
 	s := serve(t, dir, to("", "80", port)...)
 	for _, before := range []string{"\r\n", "\n", "\r\n\r\n"} {
-		c, err := connect(s.proxy, "ok.example:80")
+		c, err := connect(s.Proxy, "ok.example:80")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -291,7 +291,7 @@ rules:
 	port := a.https(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") }))
 	s := serve(t, dir, append(to("", "443", port), "--upstream-ca", a.file)...)
 	for host, want := range map[string]int{"ok.example": 200, "no.example": 403} {
-		c, err := connect(s.proxy, host+":443")
+		c, err := connect(s.Proxy, host+":443")
 		if err != nil {
 			t.Fatal(err)
 		}

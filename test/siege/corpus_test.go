@@ -64,7 +64,7 @@ func TestOddRequestsAreJudgedOrRefused(t *testing.T) {
 	answers, failed := make([]exchange, len(all)), make([]error, len(all))
 	each(len(all), func(i int) {
 		host := fmt.Sprintf("m%d.example", i)
-		c, err := connect(s.proxy, host+":80")
+		c, err := connect(s.Proxy, host+":80")
 		if err != nil {
 			failed[i] = err
 			return
@@ -131,7 +131,7 @@ func TestOddAnswersAreCarriedOrToldAsFaults(t *testing.T) {
 	answers := make([]exchange, len(all))
 	each(len(all), func(i int) {
 		raw := fmt.Sprintf("GET http://r%d.example/ HTTP/1.1\r\nHost: r%[1]d.example\r\nConnection: close\r\n\r\n", i)
-		answers[i] = send(t, s.proxy, []byte(raw), 5*time.Second)
+		answers[i] = send(t, s.Proxy, []byte(raw), 5*time.Second)
 	})
 	s.alive()
 	s.stop()
@@ -189,14 +189,14 @@ func TestNoSpellingReachesLoopback(t *testing.T) {
 		"http://127.0.0.1.:"+port+"/", "http://[::ffff:7f00:1]:"+port+"/", "http://127.000.000.001:"+port+"/")
 	each(len(urls), func(i int) {
 		host, _, _ := strings.Cut(strings.TrimPrefix(urls[i], "http://"), "/")
-		x := send(t, s.proxy, []byte("GET "+urls[i]+" HTTP/1.1\r\nHost: "+host+"\r\nConnection: close\r\n\r\n"), 8*time.Second)
+		x := send(t, s.Proxy, []byte("GET "+urls[i]+" HTTP/1.1\r\nHost: "+host+"\r\nConnection: close\r\n\r\n"), 8*time.Second)
 		_, name := url.Parse(urls[i])
 		refused := len(x.status) == 1 && (x.status[0] == 403 || x.status[0] == 400)
 		// What resolves nowhere here is an upstream fault.
 		if !refused && !(len(x.status) == 1 && x.status[0] == 502 && strings.Contains(x.bodies[0], "dns_error")) {
 			t.Errorf("GET %s: %v %.300q (%v)", urls[i], x.status, x.bodies, name)
 		}
-		c, err := connect(s.proxy, host)
+		c, err := connect(s.Proxy, host)
 		if err != nil {
 			return
 		}
@@ -205,7 +205,7 @@ func TestNoSpellingReachesLoopback(t *testing.T) {
 		if len(y.status) > 0 && y.status[0]/100 != 4 && y.status[0] != 502 {
 			t.Errorf("CONNECT %s: %v %.300q", host, y.status, y.bodies)
 		}
-		if c, err := connect(s.proxy, host); err == nil {
+		if c, err := connect(s.Proxy, host); err == nil {
 			talk(c, []byte("\x00raw bytes\n"), 2*time.Second)
 			c.Close()
 		}

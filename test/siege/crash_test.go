@@ -58,7 +58,7 @@ func TestKilledUnderLoadLosesNoDecision(t *testing.T) {
 			})
 		}
 		time.Sleep(time.Duration(100+17*round) * time.Millisecond)
-		s.kill()
+		s.Kill()
 		cancel()
 		all.Wait()
 	}
@@ -109,7 +109,7 @@ func TestTheOriginFindsTheDecisionInTheLog(t *testing.T) {
 	})
 	s := serve(t, dir, to("", "80", port)...)
 	for i := range 5 {
-		send(t, s.proxy, fmt.Appendf(nil, "GET http://ok.example/first%d HTTP/1.1\r\nHost: ok.example\r\nConnection: close\r\n\r\n", i), 8*time.Second)
+		send(t, s.Proxy, fmt.Appendf(nil, "GET http://ok.example/first%d HTTP/1.1\r\nHost: ok.example\r\nConnection: close\r\n\r\n", i), 8*time.Second)
 	}
 	s.stop()
 	if len(late) > 0 {
@@ -128,9 +128,9 @@ func TestSecondServeOnOneStateRefuses(t *testing.T) {
 	if err == nil {
 		t.Fatal("a second serve runs on the same state")
 	}
-	text := second.errs.String()
+	text := second.Errs.String()
 	hold(t, "second serve says why", strings.Contains(text, dir) && strings.Contains(text, "another"), "%s", text)
-	if code := second.cmd.ProcessState.ExitCode(); code != 125 && code != 2 {
+	if code := second.Cmd.ProcessState.ExitCode(); code != 125 && code != 2 {
 		t.Errorf("exit code %d", code)
 	}
 	if strings.Contains(text, "goroutine") || strings.Contains(text, "Usage:") {
@@ -151,11 +151,11 @@ func TestFullDiskBlocksAndHeals(t *testing.T) {
 	web := newStrict(t)
 	s := serve(t, dir, to("", "80", web.port)...)
 	ask := func() exchange {
-		return send(t, s.proxy, []byte("GET http://ok.example/x HTTP/1.1\r\nHost: ok.example\r\nConnection: close\r\n\r\n"), 5*time.Second)
+		return send(t, s.Proxy, []byte("GET http://ok.example/x HTTP/1.1\r\nHost: ok.example\r\nConnection: close\r\n\r\n"), 5*time.Second)
 	}
 	limit := func(n string) {
 		t.Helper()
-		if out, err := exec.Command("prlimit", "--pid", fmt.Sprint(s.cmd.Process.Pid), "--fsize="+n+":unlimited").CombinedOutput(); err != nil {
+		if out, err := exec.Command("prlimit", "--pid", fmt.Sprint(s.Cmd.Process.Pid), "--fsize="+n+":unlimited").CombinedOutput(); err != nil {
 			t.Skipf("prlimit: %v %s", err, out)
 		}
 	}
@@ -196,7 +196,7 @@ func TestStateTakenAwayLetsNothingOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 3 {
-		x := send(t, s.proxy, fmt.Appendf(nil, "GET http://ok.example/%d HTTP/1.1\r\nHost: ok.example\r\nConnection: close\r\n\r\n", i), 5*time.Second)
+		x := send(t, s.Proxy, fmt.Appendf(nil, "GET http://ok.example/%d HTTP/1.1\r\nHost: ok.example\r\nConnection: close\r\n\r\n", i), 5*time.Second)
 		s.alive()
 		hold(t, "no call leaves when the log is removed", len(x.status) == 1 && x.status[0] == 403, "call %d after the state directory was removed: %v, and its record is in a file that nobody can find", i, x.status)
 	}
@@ -242,12 +242,12 @@ func TestWrongStateIsRefusedWithWords(t *testing.T) {
 			s, err := tryServe(t, dir, nil)
 			if err == nil {
 				s.stop()
-				hold(t, "refused/"+c.name, false, "serve runs all the same\n%s", s.errs)
+				hold(t, "refused/"+c.name, false, "serve runs all the same\n%s", s.Errs)
 				return
 			}
-			text := s.errs.String()
-			hold(t, "refused/"+c.name, strings.Contains(text, c.want) && !strings.Contains(text, "goroutine") && s.cmd.ProcessState.ExitCode() > 0,
-				"exit %d: %s", s.cmd.ProcessState.ExitCode(), text)
+			text := s.Errs.String()
+			hold(t, "refused/"+c.name, strings.Contains(text, c.want) && !strings.Contains(text, "goroutine") && s.Cmd.ProcessState.ExitCode() > 0,
+				"exit %d: %s", s.Cmd.ProcessState.ExitCode(), text)
 			t.Logf("%s", text)
 		})
 	}

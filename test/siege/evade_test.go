@@ -31,7 +31,7 @@ rules:
 	}
 	for i, line := range lines {
 		method, path, _ := strings.Cut(line, " ")
-		send(t, s.proxy, fmt.Appendf(nil, "%s http://ok.example%s HTTP/1.1\r\nHost: ok.example\r\nX-Row: %d\r\nConnection: close\r\n\r\n", method, path, i), 3*time.Second)
+		send(t, s.Proxy, fmt.Appendf(nil, "%s http://ok.example%s HTTP/1.1\r\nHost: ok.example\r\nX-Row: %d\r\nConnection: close\r\n\r\n", method, path, i), 3*time.Second)
 	}
 	s.stop()
 	for _, q := range web.of("ok.example") {
@@ -82,7 +82,7 @@ func TestSecretsInPiecesDoNotLeave(t *testing.T) {
 	var all sync.WaitGroup
 	for _, pieces := range rows {
 		all.Go(func() {
-			c, err := net.Dial("tcp", s.proxy)
+			c, err := net.Dial("tcp", s.Proxy)
 			if err != nil {
 				t.Error(err)
 				return

@@ -81,7 +81,7 @@ rules:
 `)
 	s, err := tryServe(t, dir, []string{"env", "HTTPS_PROXY=" + proxy, "http_proxy=" + proxy, "NO_PROXY=inside.invalid"}, "--upstream-ca", filepath.Dir(a.file))
 	if err != nil {
-		t.Fatalf("%v\n%s", err, s.errs)
+		t.Fatalf("%v\n%s", err, s.Errs)
 	}
 	get := func(url string) (int, string) {
 		t.Helper()
@@ -98,7 +98,7 @@ rules:
 		b, _ := io.ReadAll(res.Body)
 		return res.StatusCode, string(b)
 	}
-	said := s.errs
+	said := s.Errs
 	for url, want := range map[string]string{"https://api.invalid/": "200 api.invalid ", "http://web.invalid/": "200 plain"} {
 		if status, body := get(url); fmt.Sprint(status, " ", body) != want {
 			t.Errorf("%s: %d %q, want %q", url, status, body, want)
@@ -108,7 +108,7 @@ rules:
 	if before != 2 {
 		t.Errorf("the proxy was asked %d times", before)
 	}
-	raw, err := connect(s.proxy, "mail.invalid:25")
+	raw, err := connect(s.Proxy, "mail.invalid:25")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ rules:
 `)
 	s, err := tryServe(t, dir, []string{"env", "HTTPS_PROXY=http://" + exitUser + "127.0.0.1:" + port}, "--upstream-ca", a.file)
 	if err != nil {
-		t.Fatalf("%v\n%s", err, s.errs)
+		t.Fatalf("%v\n%s", err, s.Errs)
 	}
 	tr := s.client()
 	defer tr.CloseIdleConnections()
@@ -224,8 +224,8 @@ func TestServeRefusesAProxyThatCannotBe(t *testing.T) {
 			s.stop()
 			continue
 		}
-		if code := s.cmd.ProcessState.ExitCode(); code != 2 || !strings.Contains(s.errs.String(), tt.says) || strings.Contains(s.errs.String(), "hunter2") {
-			t.Errorf("%v: exit %d, %s", tt, code, s.errs)
+		if code := s.Cmd.ProcessState.ExitCode(); code != 2 || !strings.Contains(s.Errs.String(), tt.says) || strings.Contains(s.Errs.String(), "hunter2") {
+			t.Errorf("%v: exit %d, %s", tt, code, s.Errs)
 		}
 	}
 	// The variables of whoever uses outvet, in its own environment.
@@ -236,12 +236,12 @@ func TestServeRefusesAProxyThatCannotBe(t *testing.T) {
 	own := l.Addr().String()
 	l.Close()
 	s, err := tryServe(t, dir, []string{"env", "HTTPS_PROXY=http://" + own}, "--listen", own)
-	if err == nil || !strings.Contains(s.errs.String(), "outvet itself") {
-		t.Errorf("a circle: %v, %s", err, s.errs)
+	if err == nil || !strings.Contains(s.Errs.String(), "outvet itself") {
+		t.Errorf("a circle: %v, %s", err, s.Errs)
 	}
 	s, err = tryServe(t, dir, []string{"env", "HTTPS_PROXY=http://" + own}, "--listen", own, "--upstream-proxy", "none")
 	if err != nil {
-		t.Fatalf("none: %v, %s", err, s.errs)
+		t.Fatalf("none: %v, %s", err, s.Errs)
 	}
 	s.stop()
 }

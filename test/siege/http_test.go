@@ -225,7 +225,7 @@ func TestHostileRequestsReachNobody(t *testing.T) {
 	answers := make([]exchange, len(hostile))
 	each(len(hostile), func(i int) {
 		raw := placeholder.ReplaceAllString(hostile[i].raw, fmt.Sprintf("h%d.example", i))
-		answers[i] = send(t, s.proxy, []byte(raw), 6*time.Second)
+		answers[i] = send(t, s.Proxy, []byte(raw), 6*time.Second)
 	})
 	s.alive()
 	s.stop()

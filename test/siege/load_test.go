@@ -18,7 +18,7 @@ type footprint struct{ kb, files, threads int }
 
 func (s *served) footprint() footprint {
 	s.t.Helper()
-	proc := "/proc/" + strconv.Itoa(s.cmd.Process.Pid)
+	proc := "/proc/" + strconv.Itoa(s.Cmd.Process.Pid)
 	b, err := os.ReadFile(proc + "/status")
 	if err != nil {
 		s.t.Skip("no /proc on this machine")

@@ -1,7 +1,6 @@
 package siege
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -9,10 +8,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"outvet/test/process"
 )
 
 // allowing lets everything out but secrets, blocked.example and what it names.
@@ -25,31 +25,9 @@ rules:
 
 // A served is a running outvet serve.
 type served struct {
-	t              *testing.T
-	dir            string // state
-	proxy, console string
-	cmd            *exec.Cmd
-	errs           *buffer
-	ended          chan struct{} // closed when the process is over
-	err            error         // of Wait
-}
-
-// buffer is a bytes.Buffer that may be read while a process writes to it.
-type buffer struct {
-	mu sync.Mutex // guards b
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
+	*process.Process
+	t   *testing.T
+	dir string // state
 }
 
 // newState returns a fresh state directory with a policy beside it.
@@ -69,13 +47,7 @@ func write(t *testing.T, path, text string) {
 
 // serveArgs is the command line of serve on free ports.
 func serveArgs(dir string, more ...string) []string {
-	return append([]string{"serve", "--listen", "127.0.0.1:0", "--console", "127.0.0.1:0", "--state", dir,
-		"--policy", filepath.Join(filepath.Dir(dir), "policy.yaml")}, more...)
-}
-
-// environment is that of a user without settings.
-func environment(home string, more ...string) []string {
-	return append([]string{"HOME=" + home, "PATH=" + os.Getenv("PATH")}, more...)
+	return process.Args(dir, append([]string{"--policy", filepath.Join(filepath.Dir(dir), "policy.yaml")}, more...)...)
 }
 
 // serve starts outvet serve and waits until it is ready.
@@ -83,7 +55,7 @@ func serve(t *testing.T, dir string, more ...string) *served {
 	t.Helper()
 	s, err := tryServe(t, dir, nil, more...)
 	if err != nil {
-		t.Fatalf("outvet serve: %v\n%s", err, s.errs)
+		t.Fatalf("outvet serve: %v\n%s", err, s.Errs)
 	}
 	return s
 }
@@ -94,70 +66,38 @@ func tryServe(t *testing.T, dir string, before []string, more ...string) (*serve
 	t.Helper()
 	line := append(append(append([]string{}, before...), binary), serveArgs(dir, more...)...)
 	cmd := exec.Command(line[0], line[1:]...)
-	cmd.Env = environment(filepath.Dir(dir))
+	cmd.Env = process.Environment(filepath.Dir(dir))
 	cmd.Dir = filepath.Dir(dir)
-	s := &served{t: t, dir: dir, cmd: cmd, errs: &buffer{}, ended: make(chan struct{})}
-	out, err := cmd.StdoutPipe()
+	p, err := process.Begin(cmd)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.Stderr = s.errs
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.kill)
-	first := make(chan string, 1)
-	go func() {
-		line, _ := bufio.NewReader(out).ReadString('\n')
-		first <- line
-		s.err = cmd.Wait()
-		close(s.ended)
-	}()
-	select {
-	case line := <-first:
-		f := strings.Fields(line)
-		if len(f) == 3 && f[0] == "ready" {
-			s.proxy = strings.TrimPrefix(f[1], "proxy=")
-			s.console = strings.TrimPrefix(f[2], "console=")
-			return s, nil
-		}
-		<-s.ended
-		return s, errors.Join(errors.New("not ready"), s.err)
-	case <-time.After(20 * time.Second):
-		return s, errors.New("not ready after 20 s")
-	}
-}
-
-// kill ends it at once.
-func (s *served) kill() {
-	s.cmd.Process.Kill()
-	<-s.ended
+	t.Cleanup(p.Kill)
+	return &served{p, t, dir}, p.Ready(20 * time.Second)
 }
 
 // stop ends it in order and expects exit code 0 and no panic.
 func (s *served) stop() {
 	s.t.Helper()
-	s.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-s.ended:
-	case <-time.After(15 * time.Second):
+	err := s.End(syscall.SIGTERM, 15*time.Second)
+	if errors.Is(err, process.ErrLate) {
 		s.where()
 		s.t.Fatal("serve did not end within 15 s of SIGTERM")
 	}
-	if s.err != nil {
-		s.t.Errorf("serve ended with %v\n%s", s.err, s.errs)
+	if err != nil {
+		s.t.Errorf("serve ended with %v\n%s", err, s.Errs)
 	}
-	if strings.Contains(s.errs.String(), "panic") {
-		s.t.Errorf("a panic:\n%s", s.errs)
+	if strings.Contains(s.Errs.String(), "panic") {
+		s.t.Errorf("a panic:\n%s", s.Errs)
 	}
 }
 
 // where ends a serve that hangs, and says which of our functions it hangs in.
 func (s *served) where() {
-	s.cmd.Process.Signal(syscall.SIGQUIT)
-	<-s.ended
+	s.Cmd.Process.Signal(syscall.SIGQUIT)
+	<-s.Ended
 	n := map[string]int{}
-	for line := range strings.Lines(s.errs.String()) {
+	for line := range strings.Lines(s.Errs.String()) {
 		if name, _, ok := strings.Cut(line, "({"); ok && strings.HasPrefix(name, "outvet/internal/") {
 			n[name]++
 		}
@@ -172,8 +112,8 @@ func (s *served) where() {
 func (s *served) alive() {
 	s.t.Helper()
 	select {
-	case <-s.ended:
-		s.t.Fatalf("serve has ended: %v\n%s", s.err, s.errs)
+	case <-s.Ended:
+		s.t.Fatalf("serve has ended: %v\n%s", s.Err, s.Errs)
 	default:
 	}
 }
@@ -189,7 +129,7 @@ func program(t *testing.T, dir string, env []string, name string, args ...string
 	t.Helper()
 	cmd := exec.Command(name, args...)
 	cmd.Dir = dir
-	cmd.Env = environment(dir, env...)
+	cmd.Env = process.Environment(dir, env...)
 	var o, e bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &o, &e
 	if err := cmd.Start(); err != nil {

@@ -9,9 +9,9 @@ package siege
 import (
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
+
+	"outvet/test/process"
 )
 
 // open is what does not hold yet: name of the check, and why it matters.
@@ -34,24 +34,7 @@ func hold(t *testing.T, name string, ok bool, format string, args ...any) {
 	}
 }
 
-// binary is where TestMain built outvet.
+// binary is where outvet was built.
 var binary string
 
-func TestMain(m *testing.M) { os.Exit(build(m)) }
-
-func build(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "outvet-siege")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "outvet")
-	cmd := exec.Command("go", "build", "-o", binary, "outvet/cmd/outvet")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "%s%v\n", out, err)
-		return 1
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(process.Main(m, &binary)) }

@@ -65,8 +65,8 @@ func TestStreamsResetAnywhereLeaveNothingBehind(t *testing.T) {
 		s.where()
 		return
 	}
-	if strings.Contains(s.errs.String(), "panic") {
-		t.Errorf("%s", s.errs)
+	if strings.Contains(s.Errs.String(), "panic") {
+		t.Errorf("%s", s.Errs)
 	}
 	paired(t, dir)
 	verified(t, dir)
@@ -82,14 +82,14 @@ func TestNoDescriptorsHeals(t *testing.T) {
 	web := newStrict(t)
 	s := serve(t, dir, to("", "80", web.port)...)
 	n := s.footprint().files
-	if out, err := exec.Command("prlimit", "--pid", fmt.Sprint(s.cmd.Process.Pid), fmt.Sprintf("--nofile=%d:", n+12)).CombinedOutput(); err != nil {
+	if out, err := exec.Command("prlimit", "--pid", fmt.Sprint(s.Cmd.Process.Pid), fmt.Sprintf("--nofile=%d:", n+12)).CombinedOutput(); err != nil {
 		t.Skipf("prlimit: %v %s", err, out)
 	}
 	const get = "GET http://ok.example/x HTTP/1.1\r\nHost: ok.example\r\n\r\n"
 	var all sync.WaitGroup
 	for range 60 {
 		all.Go(func() {
-			c, err := net.Dial("tcp", s.proxy)
+			c, err := net.Dial("tcp", s.Proxy)
 			if err != nil {
 				return
 			}
@@ -105,8 +105,8 @@ func TestNoDescriptorsHeals(t *testing.T) {
 	all.Wait()
 	s.alive()
 	time.Sleep(1500 * time.Millisecond) // net/http waits up to a second before it accepts again
-	x := send(t, s.proxy, []byte(get), 3*time.Second)
-	hold(t, "descriptors are back", len(x.status) == 1 && x.status[0] == 200, "%v %q\n%.2000s", x.status, x.bodies, s.errs)
+	x := send(t, s.Proxy, []byte(get), 3*time.Second)
+	hold(t, "descriptors are back", len(x.status) == 1 && x.status[0] == 200, "%v %q\n%.2000s", x.status, x.bodies, s.Errs)
 	s.stop()
 	paired(t, dir)
 	verified(t, dir)
@@ -125,7 +125,7 @@ func TestPolicyThatFlipsUnderLoad(t *testing.T) {
 	for range 4 {
 		all.Go(func() {
 			for ctx.Err() == nil {
-				x := send(t, s.proxy, []byte("GET http://blocked.example/x HTTP/1.1\r\nHost: blocked.example\r\nConnection: close\r\n\r\n"), 5*time.Second)
+				x := send(t, s.Proxy, []byte("GET http://blocked.example/x HTTP/1.1\r\nHost: blocked.example\r\nConnection: close\r\n\r\n"), 5*time.Second)
 				if len(x.status) != 1 || x.status[0] != 403 {
 					t.Errorf("blocked: %v %q", x.status, x.bodies)
 				}
@@ -138,17 +138,17 @@ func TestPolicyThatFlipsUnderLoad(t *testing.T) {
 			text = []string{"version: 1\nrules: [", "", "version: 1\ndefault: allow\nrule: []\n", strings.Repeat("- ", 10000), "\x00"}[i/2%5]
 		}
 		os.WriteFile(policy, []byte(text), 0o600)
-		s.cmd.Process.Signal(syscall.SIGHUP)
+		s.Cmd.Process.Signal(syscall.SIGHUP)
 		time.Sleep(80 * time.Millisecond)
 	}
 	os.Remove(policy)
-	s.cmd.Process.Signal(syscall.SIGHUP)
+	s.Cmd.Process.Signal(syscall.SIGHUP)
 	time.Sleep(200 * time.Millisecond)
 	cancel()
 	all.Wait()
 	s.alive()
-	if !strings.Contains(s.errs.String(), "policy.yaml") {
-		t.Errorf("no word of bad policies: %s", s.errs)
+	if !strings.Contains(s.Errs.String(), "policy.yaml") {
+		t.Errorf("no word of bad policies: %s", s.Errs)
 	}
 	s.stop()
 	if got := web.of("blocked.example"); len(got) > 0 {
@@ -170,7 +170,7 @@ func TestCheckAPIWithstands(t *testing.T) {
 	token := strings.TrimSpace(string(b))
 	const body = `{"http":{"method":"GET","url":"https://ok.example/"}}`
 	post := func(head, body string) string {
-		return fmt.Sprintf("POST /v1/check HTTP/1.1\r\nHost: %s\r\n%sContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", s.console, head, len(body), body)
+		return fmt.Sprintf("POST /v1/check HTTP/1.1\r\nHost: %s\r\n%sContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", s.Console, head, len(body), body)
 	}
 	auth := "Authorization: Bearer " + token + "\r\n"
 	for _, c := range []struct {
@@ -194,11 +194,11 @@ func TestCheckAPIWithstands(t *testing.T) {
 		{"GET", "GET /v1/check HTTP/1.1\r\nHost: x\r\n" + auth + "Connection: close\r\n\r\n", []int{405, 404}},
 		{"path", "GET /../v1/nothing HTTP/1.1\r\nHost: x\r\n" + auth + "Connection: close\r\n\r\n", []int{404, 301, 307, 400}},
 		{"a page's origin", post(auth+"Origin: https://evil.example\r\n", body), []int{200, 403}},
-		{"rebound name without token", strings.Replace(post("", body), "Host: "+s.console, "Host: evil.example", 1), []int{401, 403, 421}},
+		{"rebound name without token", strings.Replace(post("", body), "Host: "+s.Console, "Host: evil.example", 1), []int{401, 403, 421}},
 		{"too large", post(auth, `{"http":{"method":"POST","url":"https://ok.example/","body":"`+strings.Repeat("a", 20<<20)+`"}}`), []int{413, 400, 200}},
 		{"cut", strings.Replace(post(auth, body), "Content-Length: ", "Content-Length: 9", 1), []int{400, 0}},
 	} {
-		x := send(t, s.console, []byte(c.raw), 4*time.Second)
+		x := send(t, s.Console, []byte(c.raw), 4*time.Second)
 		first := 0
 		if len(x.status) > 0 {
 			first = x.status[0]
@@ -217,10 +217,10 @@ func TestCheckAPIWithstands(t *testing.T) {
 	secret := "gh" + "p_" + "k7Qm2ZtR9vXc4LpW8s" + "Yb3NdF6hJa1G1cxYMD"
 	fields := []string{"session", "agent", "session_type", "principal", "purpose"}
 	for _, f := range fields {
-		send(t, s.console, []byte(post(auth, fmt.Sprintf(`{%q:"in-%s-%s","http":{"method":"GET","url":"https://ok.example/"}}`, f, f, secret))), 4*time.Second)
+		send(t, s.Console, []byte(post(auth, fmt.Sprintf(`{%q:"in-%s-%s","http":{"method":"GET","url":"https://ok.example/"}}`, f, f, secret))), 4*time.Second)
 	}
 	for _, tool := range []string{`"name":"in-tool-` + secret + `","args":{}`, `"name":"t","call":"in-call-` + secret + `","args":{}`, `"name":"t","args":{"in-key-` + secret + `":1}`} {
-		send(t, s.console, []byte(post(auth, `{"tool":{`+tool+`}}`)), 4*time.Second)
+		send(t, s.Console, []byte(post(auth, `{"tool":{`+tool+`}}`)), 4*time.Second)
 	}
 	_, out, _ := outvet(t, "log", "tail", "--state", dir, "-n", "1000", "--json")
 	for _, f := range append(fields, "tool", "call", "key") {

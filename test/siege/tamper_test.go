@@ -19,7 +19,7 @@ func filledState(t *testing.T) string {
 		s := serve(t, dir, to("", "80", web.port)...)
 		for i := range 3 {
 			raw := strings.Repeat(fmt.Sprintf("GET http://ok.example/%d/%d HTTP/1.1\r\nHost: ok.example\r\n\r\n", round, i), 50)
-			if x := send(t, s.proxy, []byte(raw), 4*time.Second); len(x.status) != 50 {
+			if x := send(t, s.Proxy, []byte(raw), 4*time.Second); len(x.status) != 50 {
 				t.Fatalf("%d answers of 50", len(x.status))
 			}
 		}
@@ -144,5 +144,5 @@ func TestServeRefusesAChangedLog(t *testing.T) {
 		hold(t, "a changed log stays found", code == 1, "serve went on upon %s and verify says %d", entries, code)
 		return
 	}
-	t.Logf("%s", s.errs)
+	t.Logf("%s", s.Errs)
 }

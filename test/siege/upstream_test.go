@@ -17,7 +17,7 @@ import (
 // client is a Go client that goes through s.
 func (s *served) client() *http.Transport {
 	return &http.Transport{
-		Proxy:           http.ProxyURL(&url.URL{Scheme: "http", Host: s.proxy}),
+		Proxy:           http.ProxyURL(&url.URL{Scheme: "http", Host: s.Proxy}),
 		TLSClientConfig: &tls.Config{RootCAs: s.pool()}, ForceAttemptHTTP2: true,
 	}
 }

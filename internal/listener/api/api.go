@@ -126,7 +126,8 @@ func (s *server) check(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p := s.gate.Open(r.Context(), c, m)
-	a := answer{Call: c.ID, Decision: p.Examine()}
+	p.Examine()
+	a := answer{Call: c.ID, Decision: p.Located()}
 	a.Findings, a.Edits = append([]call.Finding{}, a.Findings...), append([]call.Edit{}, a.Edits...) // lists, never null
 	if err := p.Close(call.Outcome{}); err != nil {
 		problem(w, http.StatusInternalServerError, "the decision could not be recorded; do not make the call")

@@ -12,6 +12,7 @@ import (
 	"outvet/internal/gate"
 	"outvet/internal/listener/api"
 	"outvet/internal/listener/listenertest"
+	"outvet/internal/policy"
 )
 
 const token = "let me in"
@@ -63,6 +64,25 @@ func TestSuite(t *testing.T) {
 		}
 		return r
 	})
+}
+
+func TestAskerIsToldOfAnAddressThatNobodyMayReach(t *testing.T) {
+	g := gate.Dry(allowing(t), nil)
+	for url, want := range map[string]string{"http://127.1/": "address", "http://169.254.1.1:80/": "address", "https://localhost/": "address", "https://a.example/": "default"} {
+		_, got := ask(t, g, "POST", "/v1/check", `{"http":{"method":"GET","url":"`+url+`"}}`, nil)
+		if !strings.Contains(got, `"rule":"`+want+`"`) || strings.Contains(got, `"verdict":"block"`) != (want == "address") {
+			t.Errorf("%s: %s", url, got)
+		}
+	}
+}
+
+func allowing(t *testing.T) *policy.Policy {
+	t.Helper()
+	p, err := policy.Load(t.Context(), policy.Options{Name: "p.yaml", Text: []byte("version: 1\ndefault: allow\n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 func TestWhoHasNoTokenOrAnotherHostLearnsNothing(t *testing.T) {

@@ -24,13 +24,17 @@ const (
 // refusal finds the ID that it must repeat.
 type body struct {
 	r      io.ReadCloser
-	mu     sync.Mutex // one reader at a time: the gate may still read when we drain
-	keep   *sync.Pool // for begin; nil to keep nothing
-	begin  *[]byte
-	any    bool // something was read
-	end    bool // nothing is left
-	err    error
-	expect bool // the client waits for 100 (Continue) before it sends
+	expect bool       // the client waits for 100 (Continue) before it sends
+	turn   sync.Mutex // one reader at a time: the gate may still read when we drain
+
+	// mu guards what follows. It is not held while reading: nobody who asks waits
+	// for the client.
+	mu    sync.Mutex
+	keep  *sync.Pool // for begin; nil to keep nothing
+	begin *[]byte
+	any   bool // something was read
+	end   bool // nothing is left
+	err   error
 }
 
 // take takes the body of r over. It reports false if there is none.
@@ -48,10 +52,12 @@ func (b *body) take(r *http.Request, beginnings *sync.Pool) bool {
 
 // Read implements io.Reader.
 func (b *body) Read(p []byte) (int, error) {
+	b.turn.Lock()
+	defer b.turn.Unlock()
+	b.begun()
+	n, err := b.r.Read(p)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.any = true
-	n, err := b.r.Read(p)
 	if b.keep != nil && n > 0 {
 		if b.begin == nil {
 			b.begin = b.keep.Get().(*[]byte)
@@ -63,6 +69,20 @@ func (b *body) Read(p []byte) (int, error) {
 		b.err = err
 	}
 	return n, err
+}
+
+func (b *body) begun() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.any = true
+}
+
+// waits reports whether the client sends nothing before our word, which it did
+// not get.
+func (b *body) waits() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.expect && !b.any
 }
 
 // broken says what is wrong with the body itself, "" if nothing is known.
@@ -131,7 +151,7 @@ func (b *body) left() bool {
 // send is not asked to.
 func (x *exchange) drain() {
 	b := &x.body
-	if b.r == nil || b.expect && !b.any {
+	if b.r == nil || b.waits() {
 		return
 	}
 	http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(drainTime))

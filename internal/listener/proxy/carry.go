@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"time"
 
 	"outvet/internal/answer"
 	"outvet/internal/forward"
@@ -14,8 +15,20 @@ import (
 // carry sends the request on as the gate left it, and its response back.
 func (x *exchange) carry() {
 	if res := x.send(); res != nil {
-		defer res.Body.Close()
+		defer func() {
+			x.readNoMore()
+			res.Body.Close()
+		}()
 		x.respond(res)
+	}
+}
+
+// readNoMore ends the reading of a stream whose answer is complete: closing the
+// answer waits for whoever reads, and what is written is sent after that. After
+// HTTP/1.1 conn does it, and reads a short rest.
+func (x *exchange) readNoMore() {
+	if f, ok := x.w.(*flow); ok && x.body.left() {
+		f.SetReadDeadline(time.Unix(1, 0))
 	}
 }
 
@@ -159,7 +172,7 @@ func (x *exchange) respond(res *http.Response) {
 	if w, ok := x.w.(*response); ok {
 		w.names, w.status = x.trace.Answered, res.Status
 	} else {
-		for _, k := range [...]string{"Date", "Content-Type"} {
+		for _, k := range [...]string{"Date", "Content-Type", "Content-Length"} {
 			if _, ok := dst[k]; !ok {
 				dst[k] = nil // else net/http would add one
 			}

@@ -125,7 +125,8 @@ func (c *conn) exchange(q *http1.Request, cancel func()) (again bool) {
 		default:
 			again = w.finish() == nil && !w.closing
 			c.watch.end()
-			if left := !body.finish(); left && !w.broken {
+			left := !body.finish() || w.closing && c.r.Buffered() > 0 // or the next request is under way
+			if left && !w.broken {
 				c.taken, again = true, false
 				(&closing{c.Conn, true}).close()
 			}

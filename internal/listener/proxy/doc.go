@@ -37,15 +37,21 @@
 //
 // Nothing leads back to a port where this program itself listens, in whatever
 // spelling: a request is answered 508, a raw connection closed, SOCKS answered
-// 0x02, and the record says so. A CONNECT within a tunnel is refused.
+// 0x02, and the record says so. A CONNECT within a tunnel is refused (400)
+// and recorded.
 //
 // Responses are passed on as they come, each read flushed, with 1xx answers and
 // trailers. Alt-Svc is removed: it would lead the client past us. A response
 // that breaks off upstream breaks off for the client, too.
 //
-// A client that ends its sending side while it waits for an answer counts as
-// gone after 100 ms: from here it cannot be told from one that left. An empty line
-// before a request is refused, although RFC 9112 §2.2 lets servers skip one.
+// A client that ends its sending side when its request is complete gets its
+// answer, in the clear and in TLS (close_notify). One that is gone ends its call: in
+// TLS that shows at once, since the connection ends, too. In the clear the system
+// tells of a client on this machine (Linux, the same network namespace) whether a
+// program still holds its socket; another one counts as gone when its system resets
+// the connection: at the second piece of an answer, or at a probe of the idle
+// connection, which takes a minute. An empty line before a request is refused,
+// although RFC 9112 §2.2 lets servers skip one.
 //
 // # Records
 //

@@ -304,25 +304,6 @@ func TestEarlyDataIsRefusedWithAReason(t *testing.T) {
 	}
 }
 
-func TestATunnelInATunnelIsRefused(t *testing.T) {
-	for _, inTLS := range []bool{false, true} {
-		r := newRig(t, ok, nil, allow)
-		var c net.Conn
-		if inTLS {
-			c = r.dialTLS(host+":443", host)
-		} else {
-			c = r.dial(host + ":80")
-		}
-		fmt.Fprintf(c, "CONNECT other.example:443 HTTP/1.1\r\nHost: other.example:443\r\n\r\n")
-		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
-		if err != nil || resp.StatusCode != 400 {
-			t.Fatal(resp, err)
-		}
-		c.Close()
-		r.log.wait(t, 1)
-	}
-}
-
 func TestAbsoluteFormInATunnelStaysInIt(t *testing.T) {
 	r := newRig(t, func(http.ResponseWriter, *http.Request) { t.Error("it arrived") }, nil, allow)
 	c := r.dialTLS(host+":443", host)

@@ -65,6 +65,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, t *tunnel) {
 	begun(w, t)
 	x := &exchange{s: s, w: w, r: r, t: t}
 	defer x.end()
+	if t != nil && r.Method == http.MethodConnect && r.Header[protocolField] == nil {
+		x.nested()
+		return
+	}
 	if p := x.describe(); p != nil {
 		x.fail(*p)
 		return
@@ -108,8 +112,8 @@ func (x *exchange) describe() *answer.Problem {
 			u.Host = hostPort(x.t.host, x.t.port)
 		}
 	}
-	if r.Method == http.MethodConnect && r.Header[protocolField] == nil || u.Scheme != "http" && u.Scheme != "https" {
-		return malformed("the proxy carries http and https requests and CONNECT to it, not " + r.Method + " of " + u.Scheme)
+	if u.Scheme != "http" && u.Scheme != "https" {
+		return malformed("the proxy carries requests for http and https URLs and CONNECT, not for " + ascii(u.Scheme, 40) + " URLs")
 	}
 	x.ws = x.asks()
 	has := x.body.take(r, &x.s.beginnings)   // it needs to see Expect

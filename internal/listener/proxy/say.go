@@ -26,6 +26,11 @@ func (s *Server) say(w http.ResponseWriter, r *http.Request, a answer.Answer, le
 	maps.Copy(h, a.Header)
 	res, ok := w.(*response)
 	if !ok {
+		for _, k := range [...]string{"Content-Type", "Content-Length"} {
+			if _, ok := h[k]; !ok {
+				h[k] = nil // else net/http would add one
+			}
+		}
 		w.WriteHeader(a.Status)
 		w.Write(a.Body)
 		return nil

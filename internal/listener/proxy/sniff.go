@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"outvet/internal/hello"
+	"outvet/internal/http1"
 )
 
 // A kind is what a tunnel is used for.
@@ -88,15 +89,13 @@ func classify(b []byte) kind {
 	if b[0] == '\r' || b[0] == '\n' {
 		return kindHTTP // servers skip empty lines before a request (RFC 9112, 2.2); ours refuses them
 	}
-	for i, c := range b[:min(len(b), sniffMax)] {
-		switch {
-		case c == ' ' && i > 0:
-			return kindHTTP
-		case !tokenByte(c):
-			return kindRaw
-		}
-	}
-	if len(b) >= sniffMax {
+	word, _, ended := bytes.Cut(b[:min(len(b), sniffMax)], []byte(" "))
+	switch {
+	case !http1.Token(string(word)):
+		return kindRaw
+	case ended:
+		return kindHTTP
+	case len(b) >= sniffMax:
 		return kindRaw
 	}
 	return kindMore
@@ -110,9 +109,4 @@ func speaksGit(b []byte) bool {
 		return false
 	}
 	return bytes.HasPrefix(b[4:], []byte("git-upload-")) || bytes.HasPrefix(b[4:], []byte("git-receive-"))
-}
-
-// tokenByte reports whether c may stand in a method (RFC 9110, 5.6.2).
-func tokenByte(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
 }

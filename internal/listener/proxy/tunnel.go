@@ -14,6 +14,7 @@ import (
 	"outvet/call"
 	"outvet/internal/answer"
 	"outvet/internal/hostname"
+	"outvet/internal/payload"
 )
 
 // A tunnel is the client's connection after a CONNECT, or a request of SOCKS.
@@ -90,6 +91,21 @@ func (s *Server) contradict(w http.ResponseWriter, r *http.Request, host string,
 	res.closing = true
 	s.say(w, r, answer.Fault(r, nil, *misdirected(why), nil), false).close()
 	s.closed(p.Close(call.Outcome{Status: http.StatusMisdirectedRequest, Error: why}))
+}
+
+// nested refuses and records a CONNECT that comes through a tunnel: whatever it
+// names would have to be judged by the rules of the host of the tunnel.
+func (x *exchange) nested() {
+	const why = "a tunnel was asked for inside a tunnel"
+	to := &tunnel{host: x.t.host, port: x.t.port, caller: x.t.caller}
+	if host, port, ok := authority(x.r.Host); ok {
+		to.host, to.port = host, port
+	}
+	x.c, x.m = to.call("connect", "CONNECT"), &payload.Message{Host: to.host}
+	x.c.Caller.Agent = agent(x.r.Header)
+	x.open()
+	x.out.Error = why
+	x.fail(*malformed(why + ": CONNECT to the proxy itself"))
 }
 
 // tunnel makes a tunnel of conn, of which pre was read already. It closes conn and
