@@ -45,14 +45,14 @@ func (l *launch) seal(ctx context.Context) (func(context.Context) (ending, error
 	if err != nil {
 		return nil, err
 	}
-	files, pair, err := standard()
+	files, screen, err := standard()
 	if err != nil {
 		return nil, err
 	}
 	home, _ := os.UserHomeDir()
 	c := sandbox.Config{
 		Command: l.command, Env: vars, Workspace: l.o.workspace, Live: l.o.live, Files: sandbox.Mode(l.o.files), State: string(l.state),
-		Home: home, Hide: sandbox.Secrets(home), User: l.o.user, Terminal: pair != nil,
+		Home: home, Hide: sandbox.Secrets(home), User: l.o.user, Terminal: screen != nil,
 		Stdin: files.Files[0], Stdout: files.Files[1], Stderr: files.Files[2],
 	}
 	for _, s := range l.kit.Shown() {
@@ -64,13 +64,10 @@ func (l *launch) seal(ctx context.Context) (func(context.Context) (ending, error
 		files.Close()
 		return nil, l.refused(err)
 	}
-	if pair != nil {
-		pair.Slave.Close()
-	}
 	return func(ctx context.Context) (ending, error) {
 		defer s.Close()
 		defer files.Close()
-		return l.inside(ctx, s, pair)
+		return l.inside(ctx, s, screen)
 	}, nil
 }
 
@@ -88,24 +85,38 @@ func (l *launch) refused(err error) error {
 	return &exit{code: exitFailed}
 }
 
-// standard returns the files of the command, with a terminal of its own if the
-// user has one.
-func standard() (*pty.Stdio, *pty.Pair, error) {
+// standard returns the files of the command, nil for those that are its terminal,
+// and where the user sees that; nil if the user has none.
+func standard() (files *pty.Stdio, screen *os.File, err error) {
 	user := [3]*os.File{os.Stdin, os.Stdout, os.Stderr}
-	if !pty.Is(os.Stdin) || !pty.Is(os.Stdout) {
-		files, err := pty.Stand(user, nil)
+	if screen = pty.Screen(user); screen == nil {
+		files, err = pty.Stand(user, nil)
 		return files, nil, err
 	}
-	p, err := pty.Open("")
+	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return nil, nil, err
 	}
-	files, err := pty.Stand(user, p.Slave)
-	return files, &p, err
+	defer null.Close()
+	own := [3]bool{}
+	for i, f := range user {
+		if own[i] = pty.Is(f); own[i] {
+			user[i] = null
+		}
+	}
+	if files, err = pty.Stand(user, nil); err != nil {
+		return nil, nil, err
+	}
+	for i := range own {
+		if own[i] {
+			files.Files[i] = nil
+		}
+	}
+	return files, screen, nil
 }
 
 // inside serves the sandbox while the command runs in it.
-func (l *launch) inside(ctx context.Context, s *sandbox.Sandbox, pair *pty.Pair) (end ending, err error) {
+func (l *launch) inside(ctx context.Context, s *sandbox.Sandbox, screen *os.File) (end ending, err error) {
 	l.witness(s.Pid())
 	names := &synthetic.Table{}
 	resolver := &dns.Server{
@@ -126,8 +137,8 @@ func (l *launch) inside(ctx context.Context, s *sandbox.Sandbox, pair *pty.Pair)
 	defer resolver.Shutdown(ctx)
 	defer s.Sockets.Close()
 	defer l.forward(s)()
-	if pair != nil {
-		j, err := pty.Join(os.Stdin, os.Stdout, pair.Master)
+	if s.Terminal != nil {
+		j, err := pty.Join(os.Stdin, screen, s.Terminal)
 		if err != nil {
 			return end, err
 		}
@@ -135,7 +146,7 @@ func (l *launch) inside(ctx context.Context, s *sandbox.Sandbox, pair *pty.Pair)
 		defer func() {
 			end.held = j.Held()
 			_ = j.Close()
-			pair.Master.Close()
+			s.Terminal.Close()
 			l.said.flush()
 		}()
 	}

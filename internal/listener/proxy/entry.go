@@ -21,6 +21,10 @@ type Entry struct {
 	Fault    string         // why nothing can come of it: that is recorded, and the connection reset
 	Serve    func(net.Conn) // serves it in place of the proxy, and closes it; nil for none
 
+	// Orphaned reports whether no program holds the client's end any more; nil if
+	// nobody knows.
+	Orphaned func(net.Conn) bool
+
 	over func() // gives back what the connection took
 }
 
@@ -82,6 +86,14 @@ func (e *Entry) callerAt(peer, name string) call.Caller {
 		return callerAt(peer, name)
 	}
 	return e.Caller
+}
+
+// orphaned reports whether no program holds the other end of c any more.
+func (e *Entry) orphaned(c *net.TCPConn) bool {
+	if e == nil {
+		return orphaned(c)
+	}
+	return e.Orphaned != nil && e.Orphaned(c)
 }
 
 // from says in c by which way it came in. A nil Entry is the proxy's own port.

@@ -64,7 +64,7 @@ const (
 
 // entry says what c is for.
 func (s *Sandbox) entry(c net.Conn) proxy.Entry {
-	e := proxy.Entry{Listener: "sealed", Grade: s.Grade, Caller: s.Caller}
+	e := proxy.Entry{Listener: "sealed", Grade: s.Grade, Caller: s.Caller, Orphaned: s.Sockets.Orphaned}
 	at, err := s.Sockets.Destination(c)
 	if err != nil { // it is gone already
 		e.Serve = func(c net.Conn) { c.Close() }

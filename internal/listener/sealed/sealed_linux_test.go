@@ -447,3 +447,35 @@ func TestASandboxFillsUpItselfAlone(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestTLSPassesUnreadWherePolicyNamesTheHost(t *testing.T) {
+	text := "version: 1\ndefault: block\nrules:\n  - {name: pins, to: " + host + ", tls: passthrough, verdict: allow}\n"
+	r := newRig(t, nil, nil, nil, text)
+	pinned := func(tr *http.Transport) { tr.TLSClientConfig.RootCAs, tr.DisableKeepAlives = r.origins, true }
+	if status, _ := fetch(t, r.client("198.18.0.1", pinned), "https://"+host+"/"); status != 200 {
+		t.Error(status)
+	}
+	if p := r.log.wait(t, 1)[0]; p.decided.Grade != call.Unread || p.decided.Listener != "sealed" || p.decided.Caller.Session != session1 {
+		t.Errorf("%+v", p.decided)
+	}
+	r.install("version: 1\ndefault: block\nrules:\n  - {name: pins, to: " + host + ", tls: passthrough, verdict: allow}\n  - {name: no, to: " + host + ", verdict: block}\n")
+	if _, err := r.client("198.18.0.1", pinned).Get("https://" + host + "/"); err == nil {
+		t.Error("it passes although a rule speaks against it")
+	}
+}
+
+func TestAHostForRequestsTakesNothingElse(t *testing.T) {
+	text := "version: 1\ndefault: block\nrules:\n  - {name: reads, to: " + host + ", method: GET, verdict: allow}\n"
+	r := newRig(t, nil, nil, nil, text)
+	for _, port := range []string{"80", "443", "22"} {
+		c := r.dial("198.18.0.1:" + port)
+		io.WriteString(c, "\x00\x01tunnel of mine")
+		isReset(t, c)
+	}
+	c := r.dial("198.18.0.1:80")
+	fmt.Fprintf(c, "CONNECT other.example:443 HTTP/1.1\r\nHost: other.example:443\r\n\r\n")
+	if line, _ := bufio.NewReader(c).ReadString('\n'); strings.Contains(line, " 200 ") {
+		t.Errorf("a tunnel within: %q", line)
+	}
+	r.log.wait(t, 4)
+}
