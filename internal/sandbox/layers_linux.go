@@ -279,7 +279,7 @@ func (v *view) home() error {
 
 // again makes the directory path, which is part of a layer, one of its own.
 func (v *view) again(path string) error {
-	if strings.Count(path, "/") < 2 || v.mounts.below(path) {
+	if strings.Count(path, "/") < 2 || v.mounts.below(path) || served(v.mounts.holding(path).kind) {
 		return nil
 	}
 	st, err := os.Lstat(path)

@@ -54,6 +54,9 @@ func (s *Sandbox) trees() (all []tree, err error) {
 	if s.config.Home == "" || s.config.Files == Strict || s.config.Files == Open {
 		return all, nil
 	}
+	if table, err := mountTable(); err != nil || served(table.holding(s.config.Home).kind) {
+		return all, err // left out
+	}
 	if root, err := ownedByRoot(s.config.Home); err != nil || !root {
 		return all, nil // the command sees of it what its user may see
 	}
