@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,6 +34,7 @@ type launching struct {
 	user        string
 	env         []string
 	live        []string
+	apply       string
 	json        bool
 }
 
@@ -85,6 +87,7 @@ before it, and 2 if the command line is wrong.`,
 	f.StringVar(&o.user, "user", "", "`NAME` or number of whom the command is, when root starts it (default who called sudo, or nobody)")
 	f.StringArrayVar(&o.env, "env", nil, "`NAME` or NAME=VALUE to pass to the command; may be repeated")
 	f.StringArrayVar(&o.live, "live", nil, "`DIR` besides the workspace that is the real one, such as a cache; may be repeated")
+	f.StringVar(&o.apply, "apply", "ask", "`WHICH` changes to make in the workspace after --fs review: ask, all or none; without a terminal ask is none")
 	f.BoolVar(&o.json, "json", false, "print the table at the end as JSON, on standard error")
 	o.logFlags.add(c)
 	_ = f.Set("log-level", "error")
@@ -92,6 +95,7 @@ before it, and 2 if the command line is wrong.`,
 	o.outwards(c)
 	_ = c.MarkFlagDirname("workspace")
 	_ = c.MarkFlagDirname("live")
+	_ = c.RegisterFlagCompletionFunc("apply", cobra.FixedCompletions([]string{"ask", "all", "none"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = c.RegisterFlagCompletionFunc("fs", cobra.FixedCompletions([]string{"overlay", "review", "strict", "open"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
@@ -159,6 +163,12 @@ func (l *launch) settle() (err error) {
 	}
 	if l.o.workspace, err = filepath.Abs(l.o.workspace); err != nil {
 		return usage(err)
+	}
+	if !slices.Contains([]string{"ask", "all", "none"}, l.o.apply) {
+		return usage(fmt.Errorf("--apply %q: give ask, all or none", l.o.apply))
+	}
+	if !slices.Contains([]sandbox.Mode{sandbox.Overlay, sandbox.Review, sandbox.Strict, sandbox.Open}, sandbox.Mode(l.o.files)) {
+		return usage(fmt.Errorf("--fs %q: give overlay, review, strict or open", l.o.files))
 	}
 	l.caller = call.Caller{Session: call.SessionID(l.o.session), SessionMark: call.Observed}
 	if a := agent.ByProgram(program(l.command[0])); a != nil {
@@ -267,6 +277,7 @@ type ending struct {
 	code    int
 	reason  string // why it could not be executed
 	changes []sandbox.Change
+	review  *sandbox.Proposal
 	held    map[string]int // what did not reach the terminal
 }
 

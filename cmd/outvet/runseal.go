@@ -67,7 +67,11 @@ func (l *launch) seal(ctx context.Context) (func(context.Context) (ending, error
 	return func(ctx context.Context) (ending, error) {
 		defer s.Close()
 		defer files.Close()
-		return l.inside(ctx, s, screen)
+		end, err := l.inside(ctx, s, screen)
+		if err == nil && end.review != nil { // it is good until the sandbox is closed
+			err = l.review(end.review, screen != nil)
+		}
+		return end, err
 	}, nil
 }
 
@@ -158,8 +162,15 @@ func (l *launch) inside(ctx context.Context, s *sandbox.Sandbox, screen *os.File
 		return end, err
 	}
 	end.code, end.reason = how.Code, how.Reason
-	end.changes, err = s.Changes()
-	return end, err
+	if end.changes, err = s.Changes(); err != nil || sandbox.Mode(l.o.files) != sandbox.Review {
+		return end, err
+	}
+	proposal, err := s.Proposal()
+	if err != nil {
+		return end, err
+	}
+	end.review = proposal
+	return end, nil
 }
 
 // forward gives signals to the command. The third that should end it kills it.
