@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"outvet/call"
-	"outvet/internal/agent"
 	"outvet/internal/policy"
 	"outvet/internal/process"
 	"outvet/internal/sandbox"
@@ -171,7 +170,7 @@ func (l *launch) settle() (err error) {
 		return usage(fmt.Errorf("--fs %q: give overlay, review, strict or open", l.o.files))
 	}
 	l.caller = call.Caller{Session: call.SessionID(l.o.session), SessionMark: call.Observed}
-	if a := agent.ByProgram(program(l.command[0])); a != nil {
+	if a := agentOf(l.command); a != nil {
 		l.caller.Agent = call.Attr{Value: a.Name, Mark: call.Observed}
 	}
 	l.grade = call.Cooperative
@@ -222,7 +221,7 @@ func (l *launch) furnish(ctx context.Context) error {
 	if err := l.build(ctx, &l.o.serving); err != nil {
 		return err
 	}
-	if l.sum, err = newSummary(ctx, l.caller.Session, presetOf(program(l.command[0]))); err == nil {
+	if l.sum, err = newSummary(ctx, l.caller.Session, presetOf(l.caller.Agent.Value)); err == nil {
 		l.gate.Sinks = append(l.gate.Sinks, l.sum)
 		err = l.installed(p)
 	}
@@ -283,7 +282,7 @@ type ending struct {
 
 // environment returns what the command gets to know.
 func (l *launch) environment() ([]string, error) {
-	who := env.Of(program(l.command[0]))
+	who := env.Of(l.caller.Agent.Value)
 	e := env.For(os.Environ(), env.Options{
 		Session: l.o.session, Preset: who.Names, Keys: who.Keys, Named: l.o.env, Set: l.kit.Vars,
 	})

@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"outvet/call"
-	"outvet/internal/agent"
 	"outvet/internal/filter"
 	"outvet/internal/policy"
 	"outvet/internal/record"
@@ -133,11 +132,10 @@ func judgedBy(p *policy.Policy) func(*call.Record) (call.Verdict, string) {
 	}
 }
 
-// presetOf names the preset for the program that a command line runs, "" if there is
-// none.
-func presetOf(command string) string {
-	if a := agent.ByProgram(command); a != nil && slices.Contains(policy.Presets(), a.Name) {
-		return a.Name
+// presetOf names the preset of an agent, "" if there is none.
+func presetOf(name string) string {
+	if slices.Contains(policy.Presets(), name) {
+		return name
 	}
 	return ""
 }

@@ -82,7 +82,7 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o.mu.Lock()
 	fmt.Fprintf(&o.got, "%s https://%s%s %q\n", r.Method, r.Host, r.URL.Path, body)
 	o.mu.Unlock()
-	if !strings.HasSuffix(r.Host, ".example") {
+	if !strings.HasSuffix(r.Host, ".example.com") {
 		w.Header().Set("Content-Type", "application/json")
 		io.WriteString(w, `{}`)
 		return

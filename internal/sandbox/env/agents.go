@@ -1,7 +1,5 @@
 package env
 
-import "path"
-
 // An Agent is what a program that agents are known by needs of the
 // environment.
 type Agent struct {
@@ -28,10 +26,10 @@ var (
 	aider = Agent{Names: names("AIDER_MODEL AIDER_WEAK_MODEL AIDER_EDITOR_MODEL OPENAI_API_BASE"), Keys: names("OPENAI_API_KEY ANTHROPIC_API_KEY OPENROUTER_API_KEY DEEPSEEK_API_KEY GEMINI_API_KEY")}
 )
 
-// Of returns what the agent of that command needs; for one that is not known,
-// nothing.
-func Of(command string) Agent {
-	switch path.Base(command) {
+// Of returns what the agent of that name (package agent) needs; for one that is not
+// known, nothing.
+func Of(name string) Agent {
+	switch name {
 	case "claude":
 		return claude
 	case "codex":

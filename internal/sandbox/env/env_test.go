@@ -109,7 +109,7 @@ func TestAPlaceholderTellsNothingButTheIssuer(t *testing.T) {
 
 func TestWhatAgentsNeedPasses(t *testing.T) {
 	known := 0
-	for _, name := range []string{"claude", "/opt/x/codex", "gemini", "copilot", "opencode", "aider", "bash"} {
+	for _, name := range []string{"claude", "codex", "gemini", "copilot", "opencode", "aider", "bash"} {
 		a := Of(name)
 		if len(a.Keys) > 0 {
 			known++
