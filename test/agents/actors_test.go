@@ -54,3 +54,39 @@ func openCode(t *testing.T, home string) {
 		t.Fatal(err)
 	}
 }
+
+// A talker is an agent that is started as a person does, who then types.
+type talker struct {
+	name    string
+	command []string
+	env     []string
+	prepare func(t *testing.T, s *stage)
+	begun   string // what it shows when it takes input
+	leave   string // the key that ends it, typed twice
+}
+
+var interactive = []talker{
+	{name: "claude", command: []string{"claude", "--allowedTools", "Bash"}, begun: "? for shortcuts", leave: "C-c", env: []string{"ANTHROPIC_API_KEY=sk-made-up"}, prepare: func(t *testing.T, s *stage) {
+		write(t, filepath.Join(s.home, ".claude.json"), `{"hasCompletedOnboarding":true,"theme":"dark","customApiKeyResponses":{"approved":["sk-made-up"],"rejected":[]},
+			"projects":{"`+s.work+`":{"hasTrustDialogAccepted":true,"hasCompletedProjectOnboarding":true}}}`)
+	}},
+	{name: "codex", command: []string{"codex"}, begun: "? for shortcuts", leave: "C-c", env: []string{"OPENAI_API_KEY=sk-made-up"}, prepare: func(t *testing.T, s *stage) {
+		if err := os.Mkdir(filepath.Join(s.home, ".codex"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(s.home, ".codex", "config.toml"), `model = "gpt-5"
+model_provider = "scripted"
+approval_policy = "never"
+sandbox_mode = "workspace-write"
+[sandbox_workspace_write]
+network_access = true
+[model_providers.scripted]
+name = "scripted"
+base_url = "https://api.openai.com/v1"
+env_key = "OPENAI_API_KEY"
+wire_api = "responses"
+[projects."`+s.work+`"]
+trust_level = "trusted"
+`)
+	}},
+}
