@@ -53,13 +53,15 @@ type stage struct {
 // newStage makes a stage, with a policy if text is not empty.
 func newStage(t *testing.T, text string) *stage {
 	t.Helper()
-	top := t.TempDir()
-	s := &stage{home: filepath.Join(top, "home"), state: filepath.Join(top, "state"), work: filepath.Join(top, "work")}
-	for dir := top; len(dir) > len(os.TempDir()); dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o755); err != nil { // others are on their way through
-			t.Fatal(err)
-		}
+	top, err := os.MkdirTemp("/var/tmp", "outvet-agents-") // there are agents that want no home in /tmp
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Cleanup(func() { os.RemoveAll(top) })
+	if err := os.Chmod(top, 0o755); err != nil { // others are on their way through
+		t.Fatal(err)
+	}
+	s := &stage{home: filepath.Join(top, "home"), state: filepath.Join(top, "state"), work: filepath.Join(top, "work")}
 	for _, dir := range []string{s.home, s.state, s.work} {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			t.Fatal(err)
