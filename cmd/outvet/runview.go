@@ -3,8 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -61,8 +63,12 @@ func (l *launch) report(end ending) error {
 	for _, c := range end.changes {
 		fmt.Fprintf(l.errs, " %s %s  (others run or obey it: look at it)\n", c.Kind, clean(c.Path))
 	}
-	for what, n := range end.held {
-		fmt.Fprintf(l.errs, " %d × %s did not reach your terminal\n", n, clean(what))
+	if len(end.held) > 0 {
+		var kept []string
+		for _, what := range slices.Sorted(maps.Keys(end.held)) {
+			kept = append(kept, fmt.Sprintf("%s ×%d", clean(what), end.held[what]))
+		}
+		fmt.Fprintf(l.errs, " kept from your terminal: %s\n", strings.Join(kept, ", "))
 	}
 	return nil
 }

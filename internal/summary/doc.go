@@ -20,6 +20,11 @@
 // first, then telemetry, what was allowed, held, and at last, next to the prompt,
 // what was refused. Bytes are those of bodies that left: of a refused call none.
 //
+// The question for the addresses of a host is part of the calls that follow it, and
+// so is a connection on which its program asked nothing, if it asked something of the
+// same host on another one. Only where none followed are they told, as "dns" and
+// "(nothing asked)"; the log has them all.
+//
 // The last column is what another policy would have decided (Options.Would), or in
 // observe mode what enforcing would.
 //

@@ -38,9 +38,13 @@ type Session struct {
 	open        map[call.ID]*call.Record
 	first, last time.Time
 	hosts       map[string]bool
+	called      map[visit]bool
 	agents      map[string]int
-	total       Totals
+	total       Totals // without what stands aside
 }
+
+// A visit is that a program got to ask something of a host; by is "" for any.
+type visit struct{ host, by string }
 
 // A key is what the calls of one row have in common.
 type key struct {
@@ -49,11 +53,13 @@ type key struct {
 	observed, edited               bool
 	would                          call.Verdict
 	kind                           Kind
+	aside                          aside
+	host                           string // of what stands aside
 }
 
 // New returns a session without calls.
 func New(o Options) *Session {
-	return &Session{o: o, rows: map[key]*Row{}, open: map[call.ID]*call.Record{}, hosts: map[string]bool{}, agents: map[string]int{}}
+	return &Session{o: o, rows: map[key]*Row{}, open: map[call.ID]*call.Record{}, hosts: map[string]bool{}, called: map[visit]bool{}, agents: map[string]int{}}
 }
 
 // Write implements gate.Sink.
@@ -119,11 +125,28 @@ func (s *Session) add(d, c *call.Record) {
 	}
 	s.span(d.Time, end)
 	k := s.key(d, &dec, &who)
+	if k.aside = asideOf(d, &out); k.aside != "" {
+		k.host = d.Host
+		if s.rows[k] == nil && len(s.rows) >= rowsMax/2 {
+			k.aside, k.host = "", "" // who asks for a thousand names does not crowd out the calls
+		}
+	}
 	row := s.row(k, d, &dec, &who)
 	row.Calls++
 	row.Up += out.Sent
 	row.Down += out.Received
-	s.count(row, d, &who, out.Sent)
+	if k.aside != "" {
+		return
+	}
+	if row.Kind == Model {
+		s.agents[agentOf(&who)]++
+	} else if len(s.hosts) < openMax {
+		s.hosts[d.Host] = true
+	}
+	if len(s.called) < openMax {
+		s.called[visit{host: d.Host}], s.called[visit{d.Host, k.by}] = true, true
+	}
+	s.total.count(row, 1, out.Sent, s.o.Would != nil)
 }
 
 func (s *Session) span(from, to time.Time) {
@@ -171,29 +194,26 @@ func (s *Session) row(k key, d *call.Record, dec *call.Decision, who *call.Calle
 	return r
 }
 
-func (s *Session) count(r *Row, d *call.Record, who *call.Caller, up int64) {
-	t := &s.total
-	t.Calls++
+// count adds n calls of a row to the sums. judged says that another policy was asked.
+func (t *Totals) count(r *Row, n int, up int64, judged bool) {
+	t.Calls += n
 	t.Up += up
 	if r.Kind == Model {
-		t.Model++
+		t.Model += n
 		t.ModelUp += up
-		s.agents[agentOf(who)]++
-	} else if len(s.hosts) < openMax {
-		s.hosts[d.Host] = true
 	}
 	switch {
 	case r.Observed:
-		t.WouldBlock++
+		t.WouldBlock += n
 	case r.Verdict == call.Block && r.Kind == Telemetry:
-		t.Telemetry++
+		t.Telemetry += n
 	case r.Verdict == call.Block:
-		t.Blocked++
+		t.Blocked += n
 	case r.Verdict == call.Hold:
-		t.Held++
+		t.Held += n
 	}
-	if s.o.Would != nil && !r.Observed && r.Verdict == call.Allow && r.Would != call.Allow {
-		t.WouldBlock++
+	if judged && !r.Observed && r.Verdict == call.Allow && r.Would != call.Allow {
+		t.WouldBlock += n
 	}
 }
 
@@ -225,6 +245,9 @@ func (s *Session) Report() Report {
 		for h := range s.hosts {
 			t.hosts[h] = true
 		}
+		for v := range s.called {
+			t.called[v] = true
+		}
 		for a, n := range s.agents {
 			t.agents[a] = n
 		}
@@ -239,7 +262,6 @@ func (s *Session) Report() Report {
 
 func (s *Session) report() Report {
 	r := Report{Session: s.o.ID, Agent: s.o.Agent, First: s.first, Last: s.last, Totals: s.total, Strict: s.o.Strict}
-	r.Hosts = len(s.hosts)
 	if r.Agent == "" {
 		r.Agent = mostOf(s.agents)
 	}
@@ -247,7 +269,7 @@ func (s *Session) report() Report {
 		r.Seconds = s.last.Sub(s.first).Seconds()
 	}
 	r.judged = s.o.Would != nil
-	for _, row := range s.rows {
+	for _, row := range s.told(&r.Totals) {
 		r.judged = r.judged || row.Observed
 		r.Rows = append(r.Rows, *row)
 	}

@@ -45,7 +45,7 @@ func TestWithoutAPolicyAgentsWorkAndTheTableTellsModelTelemetryAndTheRest(t *tes
 				t.Error("the table tells of the names of hosts that were called, or of connections beside those that were used")
 			}
 			for _, l := range s.record(t) {
-				if strings.Contains(s.origin.log(), l.Host) && l.Category == "telemetry" {
+				if l.Category == "telemetry" && l.Protocol != "dns" && l.Verdict != call.Block {
 					t.Errorf("telemetry reached %s", l.Host)
 				}
 			}
@@ -64,7 +64,7 @@ func TestObservedAgentsAreRefusedNothingAndTheTableTellsWhatWouldBe(t *testing.T
 		t.Errorf("the agent did not finish: %v\n%s", err, out)
 	}
 	s.told(t, "origin got GET /first", "origin got GET /second", "origin got POST /third")
-	if !strings.Contains(s.table, "allow, would BLOCK secret/github-pat") {
+	if !strings.Contains(s.table, "allow, would block secret/github-pat") {
 		t.Error("the table does not tell what would be blocked")
 	}
 	for _, l := range s.record(t) {
