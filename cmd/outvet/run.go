@@ -52,9 +52,10 @@ Without a policy the preset balanced is used: secrets, tunnels, drop sites and
 metadata addresses are blocked, telemetry is denied quietly, all else is allowed
 and recorded. --observe blocks nothing and tells what would have been.
 
-The command works in the real workspace (the working directory). What it writes
-elsewhere, as into the home directory, is gone when it ends (--fs says
-otherwise). Its environment is what a list lets pass; --env passes more.
+The command works in the real workspace (the working directory), but files there
+that others run or obey (.git/config, hooks, .claude, .envrc, …) stay as they are;
+--fs review lets it change them, and asks. What it writes elsewhere, as into the
+home directory, is gone when it ends. Its environment is what a list lets pass; --env passes more.
 
 Where this machine cannot seal a command, it is not started; the message says why
 and what to do once. --cooperative starts it without a sandbox, told of outvet by

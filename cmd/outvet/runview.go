@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"outvet/call"
+	"outvet/internal/sandbox"
 	"outvet/internal/summary"
 )
 
@@ -60,9 +61,7 @@ func (l *launch) report(end ending) error {
 			return err
 		}
 	}
-	for _, c := range end.changes {
-		fmt.Fprintf(l.errs, " %s %s  (others run or obey it: look at it)\n", c.Kind, clean(c.Path))
-	}
+	l.obeyed(end.changes)
 	if len(end.held) > 0 {
 		var kept []string
 		for _, what := range slices.Sorted(maps.Keys(end.held)) {
@@ -71,6 +70,26 @@ func (l *launch) report(end ending) error {
 		fmt.Fprintf(l.errs, " kept from your terminal: %s\n", strings.Join(kept, ", "))
 	}
 	return nil
+}
+
+// obeyedShown is how many changes of files that others run or obey are told one by one.
+const obeyedShown = 12
+
+// obeyed tells what the command changed of what others run or obey. Samples of hooks,
+// which every new repository has, are run by nobody.
+func (l *launch) obeyed(all []sandbox.Change) {
+	n := 0
+	for _, c := range all {
+		if filepath.Base(filepath.Dir(c.Path)) == "hooks" && filepath.Ext(c.Path) == ".sample" {
+			continue
+		}
+		if n++; n <= obeyedShown {
+			fmt.Fprintf(l.errs, " %s %s  (others run or obey it: look at it)\n", c.Kind, clean(c.Path))
+		}
+	}
+	if n > obeyedShown {
+		fmt.Fprintf(l.errs, " and %s more that others run or obey\n", counted(n-obeyedShown, "change"))
+	}
 }
 
 // A held is a writer that keeps what comes while the terminal is the command's.
