@@ -106,7 +106,7 @@ func (s *stage) serve(t *testing.T) {
 }
 func write(t *testing.T, file, text string) {
 	t.Helper()
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -116,6 +116,9 @@ func write(t *testing.T, file, text string) {
 func policyOf(t *testing.T, a actor, rules string) string {
 	t.Helper()
 	dir := t.TempDir()
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // other users read it
+		t.Fatal(err)
+	}
 	include := ""
 	for _, name := range []string{a.name, a.preset} {
 		if name == "" {
