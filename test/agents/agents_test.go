@@ -26,7 +26,11 @@ import (
 // binary is where TestMain built outvet.
 var binary string
 
-func TestMain(m *testing.M) { os.Exit(process.Main(m, &binary)) }
+func TestMain(m *testing.M) {
+	code := process.Main(m, &binary)
+	os.RemoveAll(linked.dir) // "" is nothing
+	os.Exit(code)
+}
 
 // secret is made up, with a right checksum.
 var secret = "gh" + "p_" + "k7Qm2ZtR9vXc4LpW8s" + "Yb3NdF6hJa1G1cxYMD"

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -22,20 +23,68 @@ import (
 func installed(t *testing.T, name string) string {
 	t.Helper()
 	for _, folder := range []string{"npm", "more"} {
-		path, err := filepath.Abs(filepath.Join(folder, "node_modules", ".bin", name))
-		if err != nil {
-			t.Fatal(err)
-		}
+		path := filepath.Join(folder, "node_modules", ".bin", name)
 		if _, err := os.Stat(path); err != nil {
 			continue
 		}
 		if out, err := exec.Command(path, "--version").CombinedOutput(); err != nil {
 			t.Skipf("%s is skipped because it does not run on this machine: %v %s", name, err, out)
 		}
-		return path
+		dir, err := reachable(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return filepath.Join(dir, "node_modules", ".bin", name)
 	}
 	t.Skipf("%s is skipped because it is not installed: make agents installs what npm serves here", name)
 	return ""
+}
+
+// linked are copies of folders of agents, by links, below a directory of ours.
+var linked struct {
+	sync.Mutex
+	dir string
+}
+
+// reachable returns where another user than root finds a folder: a checkout below
+// root's home is closed to all others, and the command of root is somebody else.
+func reachable(folder string) (string, error) {
+	path, err := filepath.Abs(folder)
+	if err != nil {
+		return "", err
+	}
+	open := true
+	for dir := path; dir != "/" && open; dir = filepath.Dir(dir) {
+		st, err := os.Stat(dir)
+		if err != nil {
+			return "", err
+		}
+		open = st.Mode().Perm()&0o005 == 0o005
+	}
+	if open {
+		return path, nil
+	}
+	linked.Lock()
+	defer linked.Unlock()
+	if linked.dir == "" {
+		if linked.dir, err = os.MkdirTemp("/var/tmp", "outvet-agents-"); err != nil {
+			return "", err
+		}
+		if err := os.Chmod(linked.dir, 0o755); err != nil {
+			return "", err
+		}
+	}
+	to := filepath.Join(linked.dir, folder)
+	if _, err := os.Stat(to); err == nil {
+		return to, nil
+	}
+	if exec.Command("cp", "-al", path, to).Run() == nil {
+		return to, nil
+	}
+	if err := os.RemoveAll(to); err != nil { // on another file system
+		return "", err
+	}
+	return to, exec.Command("cp", "-a", path, to).Run()
 }
 
 // A stage is outvet with the internet behind it, a home and a workspace.
