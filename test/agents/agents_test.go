@@ -3,7 +3,7 @@
 // allowed, blocked and redacted destinations, and must finish.
 //
 // The agents are large and partly not free: make agents installs them from npm, in
-// the versions of npm/package.json, and runs this. Nothing of them is part of
+// the versions that npm/*/package.json name, and runs this. Nothing of them is part of
 // outvet. Without OUTVET_AGENTS=1 all is skipped; an agent that is not installed is
 // skipped by name.
 package agents
@@ -102,7 +102,7 @@ func installed(t *testing.T, name string) string {
 	if os.Getenv("OUTVET_AGENTS") == "" {
 		t.Skip("make agents runs real agents")
 	}
-	path, err := filepath.Abs(filepath.Join("npm", "node_modules", ".bin", name))
+	path, err := filepath.Abs(filepath.Join("npm", name, "node_modules", ".bin", name))
 	if err != nil {
 		t.Fatal(err)
 	}
