@@ -306,13 +306,13 @@ func TestAFloodIsDroppedAndOthersAreServed(t *testing.T) {
 func TestAnswersFitAndTheRestComesOverTCP(t *testing.T) {
 	r := newRig(t, some)
 	long := strings.Repeat("x", 200)
-	r.up.answer = func(q *wire.Msg) *wire.Msg {
+	r.up.reply(func(q *wire.Msg) *wire.Msg {
 		m := new(wire.Msg).SetReply(q)
 		for range 20 {
 			m.Answer = append(m.Answer, &wire.TXT{Hdr: wire.RR_Header{Name: q.Question[0].Name, Rrtype: wire.TypeTXT, Class: wire.ClassINET}, Txt: []string{long}})
 		}
 		return m
-	}
+	})
 	for _, size := range []uint16{0, 512, 1232, 4096} {
 		m := new(wire.Msg).SetQuestion("text.example.com.", wire.TypeTXT)
 		if size > 0 {

@@ -1,6 +1,7 @@
 package dns_test
 
 import (
+	"sync/atomic"
 	"testing"
 
 	wire "github.com/miekg/dns"
@@ -15,13 +16,14 @@ func TestSuite(t *testing.T) {
 		t.Run(network, func(t *testing.T) {
 			listenertest.Run(t, listenertest.Options{Session: session1, NoBody: true, Unseen: true}, func(t *testing.T, c listenertest.Case) (res listenertest.Result) {
 				r := rigOf(t, c.Gate, &log{})
-				r.up.answer = func(q *wire.Msg) *wire.Msg {
-					res.Arrived = true
+				var arrived atomic.Bool
+				r.up.reply(func(q *wire.Msg) *wire.Msg {
+					arrived.Store(true)
 					if c.Arrived != nil {
 						c.Arrived()
 					}
 					return new(wire.Msg).SetReply(q)
-				}
+				})
 				if c.Down {
 					r.up.down(t)
 				}
@@ -33,6 +35,7 @@ func TestSuite(t *testing.T) {
 				_, text := told(m)
 				res.Told = wire.RcodeToString[m.Rcode] + " " + text
 				r.end(t)
+				res.Arrived = arrived.Load()
 				return res
 			})
 		})
