@@ -121,7 +121,7 @@ func (o *launching) run(c *cobra.Command, command []string) error {
 	l := &launch{o: o, house: &house{signals: catch()}, command: command, said: &held{to: c.ErrOrStderr()}, errs: c.ErrOrStderr()}
 	defer l.signals.stop()
 	defer l.said.flush()
-	if err := l.settle(); err != nil {
+	if err := l.prepare(); err != nil {
 		return err
 	}
 	ready := make(chan error, 1)
@@ -143,8 +143,8 @@ func (o *launching) run(c *cobra.Command, command []string) error {
 	return l.carry(ctx, start)
 }
 
-// settle finds out what is asked for, before anything is done.
-func (l *launch) settle() (err error) {
+// prepare finds out what is asked for, before anything is done.
+func (l *launch) prepare() (err error) {
 	if l.log, err = l.o.logger(l.said); err != nil {
 		return err
 	}

@@ -11,15 +11,10 @@ import (
 	"strings"
 	"syscall"
 
-	"outvet/call"
 	"outvet/internal/ca"
-	"outvet/internal/listener/dns"
-	"outvet/internal/listener/sealed"
 	"outvet/internal/sandbox"
-	"outvet/internal/sandbox/loopback"
 	pty "outvet/internal/sandbox/terminal"
 	"outvet/internal/sandbox/trust"
-	"outvet/internal/synthetic"
 )
 
 // authorise opens the certificate authority and makes what the command needs to
@@ -122,23 +117,17 @@ func standard() (files *pty.Stdio, screen *os.File, err error) {
 // inside serves the sandbox while the command runs in it.
 func (l *launch) inside(ctx context.Context, s *sandbox.Sandbox, screen *os.File) (end ending, err error) {
 	l.witness(s.Pid())
-	names := &synthetic.Table{}
-	resolver := &dns.Server{
-		Gate: l.gate, Upstream: l.upstream, Names: names, Grade: l.grade, Logger: l.log,
-		Caller: func(net.Addr) call.Caller { return l.caller },
-	}
-	box := &sealed.Sandbox{Proxy: l.proxy, Sockets: s.Sockets, Names: names, Resolver: resolver, Caller: l.caller, Grade: l.grade}
+	box := l.house.settle(s.Sockets, l.caller, l.grade)
+	failed := make(chan error, 3)
+	box.serve(failed)
 	go func() {
-		if err := box.Serve(); err != nil {
-			l.log.Error("the sandbox is not served any more", "err", err)
+		for err := range failed {
+			if err != nil {
+				l.log.Error("the sandbox is not served any more", "err", err)
+			}
 		}
 	}()
-	for _, q := range []*loopback.Queries{s.Sockets.DNS4, s.Sockets.DNS6} {
-		if q != nil {
-			go resolver.Serve(q)
-		}
-	}
-	defer resolver.Shutdown(ctx)
+	defer box.dns.Shutdown(ctx)
 	defer s.Sockets.Close()
 	defer l.forward(s)()
 	if s.Terminal != nil {

@@ -17,7 +17,6 @@ import (
 	"outvet/internal/inspect/dnstunnel"
 	"outvet/internal/listener/api"
 	"outvet/internal/listener/proxy"
-	"outvet/internal/listener/sealed"
 	"outvet/internal/metrics"
 	"outvet/internal/policy"
 	"outvet/internal/process"
@@ -140,7 +139,7 @@ type house struct {
 	who       *process.Finder // nil where nobody asks
 	authority *ca.Authority
 	seat      *seat
-	sandboxes []*sealed.Sandbox
+	sandboxes []*attached
 	names     *dnstunnel.Ledger
 	dns       *resolver // nil for none
 }
@@ -284,9 +283,9 @@ func (h *house) serve(ctx context.Context, o *serving, src *source, c *cobra.Com
 	if err := h.attach(&o.attaching); err != nil {
 		return err
 	}
-	failed := make(chan error, len(ins)+len(consoles)+len(h.sandboxes)+2)
+	failed := make(chan error, len(ins)+len(consoles)+3*len(h.sandboxes)+2)
 	for _, s := range h.sandboxes {
-		go func() { failed <- s.Serve() }()
+		s.serve(failed)
 	}
 	for _, l := range ins {
 		go func() { failed <- h.proxy.Serve(l) }()
@@ -318,7 +317,7 @@ func (h *house) drain(most time.Duration) error {
 	h.log.Info("draining", "at_most", most.String())
 	ctx, cancel := context.WithTimeout(h.signals.hurry, most)
 	defer cancel()
-	err := errors.Join(h.proxy.Shutdown(ctx), h.api.Shutdown(ctx), h.dns.shutdown(ctx))
+	err := errors.Join(h.proxy.Shutdown(ctx), h.api.Shutdown(ctx), h.dns.shutdown(ctx), shutdown(ctx, h.sandboxes))
 	switch {
 	case h.signals.hurry.Err() != nil:
 		h.log.Warn("calls under way were cut at the second signal")
