@@ -51,7 +51,7 @@ func (l *launch) seal(ctx context.Context) (func(context.Context) (ending, error
 		Stdin: files.Files[0], Stdout: files.Files[1], Stderr: files.Files[2],
 	}
 	for _, s := range l.kit.Shown() {
-		c.Binds = append(c.Binds, sandbox.Bind{To: s.To, Content: s.Content})
+		c.Binds = append(c.Binds, sandbox.Bind{To: s.To, Content: s.Content, Write: s.Write})
 	}
 	s, err := sandbox.Run(ctx, c)
 	files.CloseFiles()

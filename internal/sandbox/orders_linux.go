@@ -52,6 +52,8 @@ type piece struct {
 	From string `json:",omitempty"`
 	At   int    `json:",omitempty"` // where in the held text
 	Len  int    `json:",omitempty"`
+
+	Write bool `json:",omitempty"`
 }
 
 // hold adds content to what the orders hold, once.
