@@ -110,6 +110,7 @@ type launch struct {
 	source  *source
 	kit     *trust.Kit
 	sum     *summary.Session
+	last    last
 	said    *held     // what operators are told, until the terminal is ours again
 	errs    io.Writer // where people read
 }
@@ -223,7 +224,7 @@ func (l *launch) furnish(ctx context.Context) error {
 		return err
 	}
 	if l.sum, err = newSummary(ctx, l.caller.Session, presetOf(program(l.command[0]))); err == nil {
-		l.gate.Sinks = append(l.gate.Sinks, l.sum)
+		l.gate.Sinks = append(l.gate.Sinks, l.sum, &l.last)
 		err = l.installed(p)
 	}
 	if err != nil {
