@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"outvet/call"
 )
@@ -163,7 +164,7 @@ func (l *Ledger) charge(c *call.Call) (kind string, score float64, sub int, doma
 			m = l.used.mark(name, domain)
 			cost = min(cost, l.used.price(m))
 		}
-		if kind, score = s.charge(h, d, class, cost); kind == "" && counted {
+		if kind, score = s.charge(h, d, class, cost, time.Now()); kind == "" && counted {
 			l.used.learn(m)
 		}
 	}
