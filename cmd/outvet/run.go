@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -165,6 +167,12 @@ func (l *launch) prepare() (err error) {
 	if l.o.workspace, err = filepath.Abs(l.o.workspace); err != nil {
 		return usage(err)
 	}
+	if info, err := os.Stat(l.o.workspace); err != nil || !info.IsDir() {
+		return usage(fmt.Errorf("--workspace %q is no directory", l.o.workspace))
+	}
+	if err := l.o.anybody(); err != nil {
+		return usage(err)
+	}
 	if !slices.Contains([]string{"ask", "all", "none"}, l.o.apply) {
 		return usage(fmt.Errorf("--apply %q: give ask, all or none", l.o.apply))
 	}
@@ -180,6 +188,17 @@ func (l *launch) prepare() (err error) {
 		l.grade = call.Grade(sandbox.Mode(l.o.files).Grade())
 	}
 	return l.authorise()
+}
+
+// anybody says if nobody is the user that is asked for.
+func (o *launching) anybody() error {
+	if _, err := strconv.ParseUint(o.user, 10, 32); o.user == "" || err == nil {
+		return nil
+	}
+	if _, err := user.Lookup(o.user); err != nil {
+		return fmt.Errorf("--user %q: there is no such user", o.user)
+	}
+	return nil
 }
 
 func sessionTooOdd(s string) bool {
@@ -289,7 +308,7 @@ func (l *launch) environment() ([]string, error) {
 		Session: l.o.session, Preset: who.Names, Keys: who.Keys, Named: l.o.env, Set: l.kit.Vars,
 	})
 	if err := e.Err(); err != nil {
-		return nil, usage(fmt.Errorf("--env: %w", err))
+		return nil, usage(err)
 	}
 	return e.Vars, nil
 }
