@@ -14,6 +14,7 @@ import (
 
 	"outvet/call"
 	"outvet/internal/agent"
+	"outvet/internal/listener/inside"
 	"outvet/internal/policy"
 	"outvet/internal/process"
 	"outvet/internal/sandbox"
@@ -106,8 +107,9 @@ type launch struct {
 	source  *source
 	kit     *trust.Kit
 	sum     *summary.Session
-	said    *held     // what operators are told, until the terminal is ours again
-	errs    io.Writer // where people read
+	asked   *inside.Ledger // what the command may ask of its own calls
+	said    *held          // what operators are told, until the terminal is ours again
+	errs    io.Writer      // where people read
 }
 
 // run seals and runs the command. Its exit code becomes ours.
@@ -213,7 +215,8 @@ func (l *launch) furnish(ctx context.Context) error {
 		return err
 	}
 	if l.sum, err = newSummary(ctx, l.caller.Session, presetOf(program(l.command[0]))); err == nil {
-		l.gate.Sinks = append(l.gate.Sinks, l.sum)
+		l.asked = inside.NewLedger(l.caller.Session)
+		l.gate.Sinks = append(l.gate.Sinks, l.sum, l.asked)
 		err = l.installed(p)
 	}
 	if err != nil {
@@ -243,6 +246,7 @@ func (l *launch) carry(ctx context.Context, start func(context.Context) (ending,
 	if err := l.banner(); err != nil {
 		return err
 	}
+	defer l.tell().leave()
 	end, err := start(ctx)
 	if err != nil {
 		return err

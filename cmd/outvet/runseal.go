@@ -125,6 +125,7 @@ func (l *launch) inside(ctx context.Context, s *sandbox.Sandbox, pair *pty.Pair)
 	}
 	defer resolver.Shutdown(ctx)
 	defer s.Sockets.Close()
+	defer l.answer(s.Agent)()
 	defer l.forward(s)()
 	if pair != nil {
 		j, err := pty.Join(os.Stdin, os.Stdout, pair.Master)
