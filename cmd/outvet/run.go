@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -108,6 +109,7 @@ type launch struct {
 	kit     *trust.Kit
 	sum     *summary.Session
 	asked   *inside.Ledger // what the command may ask of its own calls
+	collect int            // percent of garbage, once the command runs
 	said    *held          // what operators are told, until the terminal is ours again
 	errs    io.Writer      // where people read
 }
@@ -122,12 +124,14 @@ func (o *launching) run(c *cobra.Command, command []string) error {
 	if err := l.settle(); err != nil {
 		return err
 	}
+	// Collecting garbage would cost a tenth of the start, in which little is made.
+	l.collect = debug.SetGCPercent(-1)
 	ready := make(chan error, 1)
 	go func() { ready <- l.furnish(ctx) }() // beside the sandbox, which takes as long
 	var start func(context.Context) (ending, error)
 	var err error
 	if o.cooperative {
-		start, err = l.cooperate, nil
+		start, err = l.cooperate, l.authorise()
 	} else {
 		start, err = l.seal(ctx)
 	}
@@ -170,7 +174,7 @@ func (l *launch) settle() (err error) {
 	if !l.o.cooperative {
 		l.grade = call.Grade(sandbox.Mode(l.o.files).Grade())
 	}
-	return l.authorise()
+	return nil
 }
 
 func sessionTooOdd(s string) bool {
@@ -247,6 +251,7 @@ func (l *launch) carry(ctx context.Context, start func(context.Context) (ending,
 		return err
 	}
 	defer l.tell().leave()
+	debug.SetGCPercent(l.collect)
 	end, err := start(ctx)
 	if err != nil {
 		return err

@@ -10,9 +10,11 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"outvet/call"
 	"outvet/internal/ca"
+	"outvet/internal/inspect/dnstunnel"
 	"outvet/internal/listener/dns"
 	"outvet/internal/listener/sealed"
 	"outvet/internal/sandbox"
@@ -41,22 +43,28 @@ func (l *launch) authorise() error {
 
 // seal makes the sandbox and returns what starts the command in it.
 func (l *launch) seal(ctx context.Context) (func(context.Context) (ending, error), error) {
-	vars, err := l.environment()
-	if err != nil {
-		return nil, err
-	}
 	files, pair, err := standard()
 	if err != nil {
 		return nil, err
 	}
 	home, _ := os.UserHomeDir()
 	c := sandbox.Config{
-		Command: l.command, Env: vars, Workspace: l.o.workspace, Live: l.o.live, Files: sandbox.Mode(l.o.files), State: string(l.state),
+		Command: l.command, Workspace: l.o.workspace, Live: l.o.live, Files: sandbox.Mode(l.o.files), State: string(l.state),
 		Home: home, Hide: sandbox.Secrets(home), User: l.o.user, Terminal: pair != nil,
 		Stdin: files.Files[0], Stdout: files.Files[1], Stderr: files.Files[2],
 	}
-	for _, s := range l.kit.Shown() {
-		c.Binds = append(c.Binds, sandbox.Bind{To: s.To, Content: s.Content})
+	c.Prepare = func(c *sandbox.Config) error {
+		err := l.authorise()
+		if err == nil {
+			c.Env, err = l.environment()
+		}
+		if err != nil {
+			return &unprepared{err}
+		}
+		for _, s := range l.kit.Shown() {
+			c.Binds = append(c.Binds, sandbox.Bind{To: s.To, Content: s.Content})
+		}
+		return nil
 	}
 	s, err := sandbox.Run(ctx, c)
 	files.CloseFiles()
@@ -74,8 +82,16 @@ func (l *launch) seal(ctx context.Context) (func(context.Context) (ending, error
 	}, nil
 }
 
+// An unprepared is an error of ours while a sandbox was made, which says nothing
+// of the machine.
+type unprepared struct{ error }
+
 // refused says why a command cannot be sealed, as people read it.
 func (l *launch) refused(err error) error {
+	var own *unprepared
+	if errors.As(err, &own) {
+		return own.error
+	}
 	var r *sandbox.Refusal
 	if !errors.As(err, &r) {
 		return &exit{code: exitFailed, err: err}
@@ -103,6 +119,10 @@ func standard() (*pty.Stdio, *pty.Pair, error) {
 	files, err := pty.Stand(user, p.Slave)
 	return files, &p, err
 }
+
+// preparing is when what is known of names is made ready, unless a call needs it
+// before: the command makes its own start until then, and some are over.
+const preparing = 50 * time.Millisecond
 
 // inside serves the sandbox while the command runs in it.
 func (l *launch) inside(ctx context.Context, s *sandbox.Sandbox, pair *pty.Pair) (end ending, err error) {
@@ -143,6 +163,7 @@ func (l *launch) inside(ctx context.Context, s *sandbox.Sandbox, pair *pty.Pair)
 	if err := s.Go(); err != nil {
 		return end, err
 	}
+	defer time.AfterFunc(preparing, dnstunnel.Prepare).Stop()
 	how, err := s.Wait()
 	if err != nil {
 		return end, err
