@@ -15,9 +15,9 @@ import (
 // lower floors only.
 var floors = [][]string{
 	{"call", "internal/xconnect"},
-	{"internal/payload/layer", "internal/payload/inflate", "internal/payload/wsframe", "internal/http1", "internal/match", "internal/filter", "internal/hostname", "internal/hello", "internal/kill", "internal/agent", "internal/synthetic", "internal/sandbox/loopback"},
+	{"internal/payload/layer", "internal/payload/inflate", "internal/payload/wsframe", "internal/http1", "internal/match", "internal/filter", "internal/hostname", "internal/hello", "internal/kill", "internal/agent", "internal/sockdiag", "internal/synthetic"},
 	{"internal/payload", "internal/session", "internal/policy", "internal/record", "internal/forward", "internal/ca", "internal/answer", "internal/metrics", "internal/process", "internal/summary",
-		"internal/sandbox/env", "internal/sandbox/trust", "internal/sandbox/terminal"}, // what a sandbox is given: nothing here makes one
+		"internal/sandbox/loopback", "internal/sandbox/env", "internal/sandbox/trust", "internal/sandbox/terminal"}, // what a sandbox is given: nothing here makes one
 	{"internal/inspect", "internal/doctor"},
 	{"internal/inspect/*"},
 	{"internal/gate"},
@@ -51,6 +51,7 @@ var listenersMay = map[string]bool{
 	"internal/hello":            true, // what a TLS client says first
 	"internal/synthetic":        true, // which address stands for which name
 	"internal/agent":            true, // who a request says it is from
+	"internal/sockdiag":         true, // whether a client still holds its end
 	"internal/kill":             true, // the words of the kill switch
 	"internal/sandbox/loopback": true, // the sockets of a sealed namespace
 	"internal/answer":           true, // renders a decision in the client's dialect; every HTTP listener needs the same

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +36,7 @@ type launching struct {
 	user        string
 	env         []string
 	live        []string
+	apply       string
 	json        bool
 }
 
@@ -87,6 +89,7 @@ before it, and 2 if the command line is wrong.`,
 	f.StringVar(&o.user, "user", "", "`NAME` or number of whom the command is, when root starts it (default who called sudo, or nobody)")
 	f.StringArrayVar(&o.env, "env", nil, "`NAME` or NAME=VALUE to pass to the command; may be repeated")
 	f.StringArrayVar(&o.live, "live", nil, "`DIR` besides the workspace that is the real one, such as a cache; may be repeated")
+	f.StringVar(&o.apply, "apply", "ask", "`WHICH` changes to make in the workspace after --fs review: ask, all or none; without a terminal ask is none")
 	f.BoolVar(&o.json, "json", false, "print the table at the end as JSON, on standard error")
 	o.logFlags.add(c)
 	_ = f.Set("log-level", "error")
@@ -94,6 +97,7 @@ before it, and 2 if the command line is wrong.`,
 	o.outwards(c)
 	_ = c.MarkFlagDirname("workspace")
 	_ = c.MarkFlagDirname("live")
+	_ = c.RegisterFlagCompletionFunc("apply", cobra.FixedCompletions([]string{"ask", "all", "none"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = c.RegisterFlagCompletionFunc("fs", cobra.FixedCompletions([]string{"overlay", "review", "strict", "open"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
@@ -121,7 +125,7 @@ func (o *launching) run(c *cobra.Command, command []string) error {
 	l := &launch{o: o, house: &house{signals: catch()}, command: command, said: &held{to: c.ErrOrStderr()}, errs: c.ErrOrStderr()}
 	defer l.signals.stop()
 	defer l.said.flush()
-	if err := l.settle(); err != nil {
+	if err := l.prepare(); err != nil {
 		return err
 	}
 	// Collecting garbage would cost a tenth of the start, in which little is made.
@@ -145,8 +149,8 @@ func (o *launching) run(c *cobra.Command, command []string) error {
 	return l.carry(ctx, start)
 }
 
-// settle finds out what is asked for, before anything is done.
-func (l *launch) settle() (err error) {
+// prepare finds out what is asked for, before anything is done.
+func (l *launch) prepare() (err error) {
 	if l.log, err = l.o.logger(l.said); err != nil {
 		return err
 	}
@@ -165,6 +169,12 @@ func (l *launch) settle() (err error) {
 	}
 	if l.o.workspace, err = filepath.Abs(l.o.workspace); err != nil {
 		return usage(err)
+	}
+	if !slices.Contains([]string{"ask", "all", "none"}, l.o.apply) {
+		return usage(fmt.Errorf("--apply %q: give ask, all or none", l.o.apply))
+	}
+	if !slices.Contains([]sandbox.Mode{sandbox.Overlay, sandbox.Review, sandbox.Strict, sandbox.Open}, sandbox.Mode(l.o.files)) {
+		return usage(fmt.Errorf("--fs %q: give overlay, review, strict or open", l.o.files))
 	}
 	l.caller = call.Caller{Session: call.SessionID(l.o.session), SessionMark: call.Observed}
 	if a := agent.ByProgram(program(l.command[0])); a != nil {
@@ -276,6 +286,7 @@ type ending struct {
 	code    int
 	reason  string // why it could not be executed
 	changes []sandbox.Change
+	review  *sandbox.Proposal
 	held    map[string]int // what did not reach the terminal
 }
 

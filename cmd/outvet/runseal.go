@@ -12,16 +12,11 @@ import (
 	"syscall"
 	"time"
 
-	"outvet/call"
 	"outvet/internal/ca"
 	"outvet/internal/inspect/dnstunnel"
-	"outvet/internal/listener/dns"
-	"outvet/internal/listener/sealed"
 	"outvet/internal/sandbox"
-	"outvet/internal/sandbox/loopback"
 	pty "outvet/internal/sandbox/terminal"
 	"outvet/internal/sandbox/trust"
-	"outvet/internal/synthetic"
 )
 
 // authorise opens the certificate authority and makes what the command needs to
@@ -43,14 +38,14 @@ func (l *launch) authorise() error {
 
 // seal makes the sandbox and returns what starts the command in it.
 func (l *launch) seal(ctx context.Context) (func(context.Context) (ending, error), error) {
-	files, pair, err := standard()
+	files, screen, err := standard()
 	if err != nil {
 		return nil, err
 	}
 	home, _ := os.UserHomeDir()
 	c := sandbox.Config{
 		Command: l.command, Workspace: l.o.workspace, Live: l.o.live, Files: sandbox.Mode(l.o.files), State: string(l.state),
-		Home: home, Hide: sandbox.Secrets(home), User: l.o.user, Terminal: pair != nil,
+		Home: home, Hide: sandbox.Secrets(home), User: l.o.user, Terminal: screen != nil,
 		Stdin: files.Files[0], Stdout: files.Files[1], Stderr: files.Files[2],
 	}
 	c.Prepare = func(c *sandbox.Config) error {
@@ -72,13 +67,14 @@ func (l *launch) seal(ctx context.Context) (func(context.Context) (ending, error
 		files.Close()
 		return nil, l.refused(err)
 	}
-	if pair != nil {
-		pair.Slave.Close()
-	}
 	return func(ctx context.Context) (ending, error) {
 		defer s.Close()
 		defer files.Close()
-		return l.inside(ctx, s, pair)
+		end, err := l.inside(ctx, s, screen)
+		if err == nil && end.review != nil { // it is good until the sandbox is closed
+			err = l.review(end.review, screen != nil)
+		}
+		return end, err
 	}, nil
 }
 
@@ -104,20 +100,34 @@ func (l *launch) refused(err error) error {
 	return &exit{code: exitFailed}
 }
 
-// standard returns the files of the command, with a terminal of its own if the
-// user has one.
-func standard() (*pty.Stdio, *pty.Pair, error) {
+// standard returns the files of the command, nil for those that are its terminal,
+// and where the user sees that; nil if the user has none.
+func standard() (files *pty.Stdio, screen *os.File, err error) {
 	user := [3]*os.File{os.Stdin, os.Stdout, os.Stderr}
-	if !pty.Is(os.Stdin) || !pty.Is(os.Stdout) {
-		files, err := pty.Stand(user, nil)
+	if screen = pty.Screen(user); screen == nil {
+		files, err = pty.Stand(user, nil)
 		return files, nil, err
 	}
-	p, err := pty.Open("")
+	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return nil, nil, err
 	}
-	files, err := pty.Stand(user, p.Slave)
-	return files, &p, err
+	defer null.Close()
+	own := [3]bool{}
+	for i, f := range user {
+		if own[i] = pty.Is(f); own[i] {
+			user[i] = null
+		}
+	}
+	if files, err = pty.Stand(user, nil); err != nil {
+		return nil, nil, err
+	}
+	for i := range own {
+		if own[i] {
+			files.Files[i] = nil
+		}
+	}
+	return files, screen, nil
 }
 
 // preparing is when what is known of names is made ready, unless a call needs it
@@ -125,30 +135,24 @@ func standard() (*pty.Stdio, *pty.Pair, error) {
 const preparing = 50 * time.Millisecond
 
 // inside serves the sandbox while the command runs in it.
-func (l *launch) inside(ctx context.Context, s *sandbox.Sandbox, pair *pty.Pair) (end ending, err error) {
+func (l *launch) inside(ctx context.Context, s *sandbox.Sandbox, screen *os.File) (end ending, err error) {
 	l.witness(s.Pid())
-	names := &synthetic.Table{}
-	resolver := &dns.Server{
-		Gate: l.gate, Upstream: l.upstream, Names: names, Grade: l.grade, Logger: l.log,
-		Caller: func(net.Addr) call.Caller { return l.caller },
-	}
-	box := &sealed.Sandbox{Proxy: l.proxy, Sockets: s.Sockets, Names: names, Resolver: resolver, Caller: l.caller, Grade: l.grade}
+	box := l.house.settle(s.Sockets, l.caller, l.grade)
+	failed := make(chan error, 3)
+	box.serve(failed)
 	go func() {
-		if err := box.Serve(); err != nil {
-			l.log.Error("the sandbox is not served any more", "err", err)
+		for err := range failed {
+			if err != nil {
+				l.log.Error("the sandbox is not served any more", "err", err)
+			}
 		}
 	}()
-	for _, q := range []*loopback.Queries{s.Sockets.DNS4, s.Sockets.DNS6} {
-		if q != nil {
-			go resolver.Serve(q)
-		}
-	}
-	defer resolver.Shutdown(ctx)
+	defer box.dns.Shutdown(ctx)
 	defer s.Sockets.Close()
 	defer l.answer(s.Agent)()
 	defer l.forward(s)()
-	if pair != nil {
-		j, err := pty.Join(os.Stdin, os.Stdout, pair.Master)
+	if s.Terminal != nil {
+		j, err := pty.Join(os.Stdin, screen, s.Terminal)
 		if err != nil {
 			return end, err
 		}
@@ -156,7 +160,7 @@ func (l *launch) inside(ctx context.Context, s *sandbox.Sandbox, pair *pty.Pair)
 		defer func() {
 			end.held = j.Held()
 			_ = j.Close()
-			pair.Master.Close()
+			s.Terminal.Close()
 			l.said.flush()
 		}()
 	}
@@ -169,8 +173,15 @@ func (l *launch) inside(ctx context.Context, s *sandbox.Sandbox, pair *pty.Pair)
 		return end, err
 	}
 	end.code, end.reason = how.Code, how.Reason
-	end.changes, err = s.Changes()
-	return end, err
+	if end.changes, err = s.Changes(); err != nil || sandbox.Mode(l.o.files) != sandbox.Review {
+		return end, err
+	}
+	proposal, err := s.Proposal()
+	if err != nil {
+		return end, err
+	}
+	end.review = proposal
+	return end, nil
 }
 
 // forward gives signals to the command. The third that should end it kills it.

@@ -17,7 +17,6 @@ import (
 	"outvet/internal/inspect/dnstunnel"
 	"outvet/internal/listener/api"
 	"outvet/internal/listener/proxy"
-	"outvet/internal/listener/sealed"
 	"outvet/internal/metrics"
 	"outvet/internal/policy"
 	"outvet/internal/process"
@@ -37,6 +36,7 @@ const bodies = 512 << 20
 type serving struct {
 	policyFlags
 	state, listen, console string
+	dns                    string
 	upstreamCA, connectTo  []string
 	identify               bool
 	connections            int
@@ -58,7 +58,13 @@ func serveCommand() *cobra.Command {
 call by the policy, and keeps the record below the state directory. The port
 takes HTTP and SOCKS 5; a user name given to the proxy names the session.
 
-It prints one line "ready proxy=ADDRESS console=ADDRESS" when it serves. Clients
+With --dns it is also a resolver, for clients that look names up by themselves:
+it tells the real addresses of the hosts that policy may let them call, and for as
+long as they use them the proxy goes to no others. Other types of records are told
+where a rule names the host or protocol: dns. All else is refused, with the reason.
+
+It prints one line "ready proxy=ADDRESS console=ADDRESS" when it serves, with
+dns=ADDRESS at its end if there is a resolver. Clients
 must trust the certificate DIR/ca.pem. The policy is read again when its files
 change and on SIGHUP; a bad one keeps the old in force and says why. SIGTERM ends
 it after the calls under way, at most --drain later; a second SIGTERM at once.
@@ -95,6 +101,7 @@ outvet, without being told of a proxy. See doc/operating.md.`,
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8088", "`ADDR` of the proxy; port 0 picks a free one")
 	f.BoolVar(&o.identify, "identify", false, "ask clients of the proxy that do not name their session to do so (407); git and Chromium name it only then")
 	f.StringVar(&o.console, "console", "127.0.0.1:7070", "`ADDR` of the check API; port 0 picks a free one")
+	f.StringVar(&o.dns, "dns", "", "`ADDR` of a resolver for clients, over UDP and TCP; none if not given")
 	o.connections = 16384
 	f.Var(count{&o.connections, 1}, "max-connections", "connections of clients at a time; `N` beyond it wait to be accepted")
 	o.drain = 10 * time.Second
@@ -132,8 +139,9 @@ type house struct {
 	who       *process.Finder // nil where nobody asks
 	authority *ca.Authority
 	seat      *seat
-	sandboxes []*sealed.Sandbox
+	sandboxes []*attached
 	names     *dnstunnel.Ledger
+	dns       *resolver // nil for none
 }
 
 func (o *serving) run(c *cobra.Command) error {
@@ -253,9 +261,15 @@ func (h *house) serve(ctx context.Context, o *serving, src *source, c *cobra.Com
 	for _, l := range consoles {
 		h.proxy.Avoid(l.Addr())
 	}
-	if err := h.upstream.Avoid(addresses(ins, consoles)...); err != nil {
+	if err := h.listenDNS(o.dns); err != nil {
 		closeAll(ins)
 		closeAll(consoles)
+		return err
+	}
+	if err := h.upstream.Avoid(addresses(ins, consoles, h.dns.listeners())...); err != nil {
+		closeAll(ins)
+		closeAll(consoles)
+		closeAll(h.dns.listeners())
 		return usage(err)
 	}
 	token, err := h.state.token()
@@ -270,9 +284,9 @@ func (h *house) serve(ctx context.Context, o *serving, src *source, c *cobra.Com
 	if err := h.attach(&o.attaching); err != nil {
 		return err
 	}
-	failed := make(chan error, len(ins)+len(consoles)+len(h.sandboxes))
+	failed := make(chan error, len(ins)+len(consoles)+3*len(h.sandboxes)+2)
 	for _, s := range h.sandboxes {
-		go func() { failed <- s.Serve() }()
+		s.serve(failed)
 	}
 	for _, l := range ins {
 		go func() { failed <- h.proxy.Serve(l) }()
@@ -280,11 +294,14 @@ func (h *house) serve(ctx context.Context, o *serving, src *source, c *cobra.Com
 	for _, l := range consoles {
 		go func() { failed <- h.api.Serve(l) }()
 	}
+	if h.dns != nil {
+		h.dns.serve(failed)
+	}
 	defer h.follow()()
 	watch, stop := context.WithCancel(ctx)
 	defer stop()
 	go src.watch(watch, h.signals.hup, h)
-	fmt.Fprintf(c.OutOrStdout(), "ready proxy=%s console=%s\n", ins[0].Addr(), consoles[0].Addr())
+	fmt.Fprintf(c.OutOrStdout(), "ready proxy=%s console=%s%s\n", ins[0].Addr(), consoles[0].Addr(), h.dns.ready())
 	h.manager.tell("READY=1")
 	select {
 	case err := <-failed:
@@ -301,7 +318,7 @@ func (h *house) drain(most time.Duration) error {
 	h.log.Info("draining", "at_most", most.String())
 	ctx, cancel := context.WithTimeout(h.signals.hurry, most)
 	defer cancel()
-	err := errors.Join(h.proxy.Shutdown(ctx), h.api.Shutdown(ctx))
+	err := errors.Join(h.proxy.Shutdown(ctx), h.api.Shutdown(ctx), h.dns.shutdown(ctx), shutdown(ctx, h.sandboxes))
 	switch {
 	case h.signals.hurry.Err() != nil:
 		h.log.Warn("calls under way were cut at the second signal")

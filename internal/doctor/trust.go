@@ -114,7 +114,7 @@ func open(conf *tls.Config) (*clinic, error) {
 				c.came.Store(true)
 			}
 		},
-		TLSConfig: conf, ReadHeaderTimeout: Limit, ErrorLog: log.New(io.Discard, "", 0),
+		TLSConfig: conf.Clone(), ReadHeaderTimeout: Limit, ErrorLog: log.New(io.Discard, "", 0),
 	}
 	go c.srv.ServeTLS(l, "", "")
 	return c, nil

@@ -9,7 +9,8 @@ import (
 )
 
 // Avoid tells f where outvet itself listens: an upstream proxy there would send
-// every call in a circle. An error says that one is named so.
+// every call in a circle, and so would a name server. An error says that one is
+// named so.
 func (f *Forwarder) Avoid(listeners ...net.Addr) error {
 	var list []netip.AddrPort
 	for _, l := range listeners {
@@ -18,6 +19,13 @@ func (f *Forwarder) Avoid(listeners ...net.Addr) error {
 		}
 	}
 	f.listeners.Store(&list)
+	if servers, err := f.nameServers(); err == nil {
+		for _, s := range servers {
+			if f.loops(s) {
+				return fmt.Errorf("forward: the name server %v, which this machine uses, is outvet itself: name another in %s, or listen elsewhere with --dns", s, resolvConf)
+			}
+		}
+	}
 	for _, px := range f.opt.Proxies.list() {
 		a := literal(px.host)
 		if !a.IsValid() && here(px.host, a) {

@@ -40,3 +40,17 @@ func (p *Passage) weigh(r *rules) {
 		r.policy.Decide(p.c, &p.decided)
 	}
 }
+
+// Rest says that the call is over in all but its record, which waits for more of
+// the same: nothing can be stopped any more. It reports false if the call was
+// stopped before.
+func (p *Passage) Rest() bool {
+	p.g.open.remove(p)
+	return p.Stopped() == nil
+}
+
+// Stands reports whether the same call would be let pass again as it was: by the
+// same policy, with nobody and nothing stopped since.
+func (p *Passage) Stands() bool {
+	return p.g.rules.Load() == p.rules && p.g.halt.now.Load() == nil && p.g.Sessions.Stopped(&p.c.Caller) == ""
+}

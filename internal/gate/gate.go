@@ -77,6 +77,7 @@ func (g *Gate) Open(ctx context.Context, c *call.Call, m *payload.Message) *Pass
 	}
 	p := &Passage{g: g, c: c, m: m, ctx: ctx, start: start, shown: shown{c.Caller, c.Op.Method, c.Op.Target, c.Dest.Host}}
 	r := g.rules.Load()
+	p.rules = r
 	p.decide(r)
 	if c.Witness != nil {
 		p.testify(r, decidedSince)

@@ -22,6 +22,7 @@ type Passage struct {
 	call.Decision
 
 	g     *Gate
+	rules *rules // that it was opened under
 	c     *call.Call
 	m     *payload.Message
 	ctx   context.Context

@@ -82,17 +82,22 @@ func (p *Passage) inspectWord(r *rules, part string, text *string) {
 }
 
 const (
-	// decidedSince and closedSince are for how long after its connection was made a
-	// record waits for a witness. What comes later than the first is in the closed
-	// record, if it comes before the second.
-	decidedSince = 25 * time.Millisecond
-	closedSince  = 150 * time.Millisecond
+	// decidedSince, refusedSince and closedSince are for how long after its connection
+	// was made a record waits for a witness. A call that is refused waits longer: it
+	// goes nowhere, and once it has its answer its program is gone. What comes later
+	// is in the closed record, if it comes before the last.
+	decidedSince = 50 * time.Millisecond
+	refusedSince = time.Second
+	closedSince  = 250 * time.Millisecond
 )
 
 // testify takes what is known of the caller besides what the call says: for the
 // record alone, since it may come too late to decide by. It goes through the
 // inspectors, as it may be what agents chose.
 func (p *Passage) testify(r *rules, since time.Duration) {
+	if p.decided.Verdict != call.Allow && !p.decided.Observed {
+		since = max(since, refusedSince)
+	}
 	who := &p.shown.caller
 	before := [...]call.Attr{who.Agent, who.Process, who.ToolCall, who.Conversation}
 	if p.unheard = !p.c.Witness.Testify(who, since); p.unheard || !r.set.Wanted(everything) {

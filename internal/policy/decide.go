@@ -248,6 +248,8 @@ func codeOfKind(kind string) string {
 	switch segment, _, _ := strings.Cut(kind, "/"); segment {
 	case "personal":
 		return codePersonal
+	case "dns":
+		return codeDestination
 	case "schema":
 		return codeSchema
 	}

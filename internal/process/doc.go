@@ -36,7 +36,8 @@
 // Look-ups are gathered: one pass over the processes serves all that wait. First
 // come the processes that make connections again and again, then the youngest, at
 // last those that made one already. A pass looks at 100,000 descriptors at
-// most, and a socket that was not found is looked for once more. At most 1024 wait; a
+// most, at 4,096 of one process before it was through all, and a socket that was not
+// found is looked for once more. Half of one processor is spent at most. At most 1024 wait; a
 // connection beyond that stays unknown. Where nobody asks, nothing is looked up.
 //
 // A process that ends within the time of a pass, or before its connection was

@@ -11,10 +11,15 @@ import (
 )
 
 const (
-	// descriptorsMax bounds what a pass looks at.
+	// descriptorsMax bounds what a pass looks at, ownMax what it looks at of one
+	// process before it was through all.
 	descriptorsMax = 100_000
-	// restMax is how long nobody looks after a long pass.
-	restMax = 20 * time.Millisecond
+	ownMax         = 4096
+	// rest is how long nobody looks for each descriptor that was looked at: half of
+	// one processor is spent at most.
+	rest = 2 * time.Microsecond
+	// few descriptors are not worth to rest for.
+	few = 500
 	// triesMax is how many passes look for one socket.
 	triesMax = 2
 	// waitingMax bounds the look-ups that wait.
@@ -190,8 +195,10 @@ func (f *Finder) work() {
 			return
 		}
 		f.mu.Unlock()
-		begin := time.Now()
-		f.again(f.world.pass(batch, descriptorsMax))
-		time.Sleep(min(time.Since(begin)/2, restMax)) // who comes meanwhile is looked up in one pass
+		left, looked := f.world.pass(batch)
+		f.again(left)
+		if looked >= few { // who comes meanwhile is looked up in one pass
+			time.Sleep(time.Duration(looked) * rest)
+		}
 	}
 }

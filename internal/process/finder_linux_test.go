@@ -177,6 +177,35 @@ func TestAHostileNameOfAFileCannotForgeAChain(t *testing.T) {
 	}
 }
 
+// Who holds very many descriptors hides neither itself nor others.
+func TestAFloodOfDescriptorsHidesNobody(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("no python3")
+	}
+	addr, found := answers(t, here(t), "tcp4", "127.0.0.1:0")
+	dir := t.TempDir()
+	flood := `import os,resource,socket,subprocess,sys
+most=resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE,(most,most))
+n=min(most,12000)-100
+for i in range(n): os.dup(0)
+h,p=sys.argv[1].split(":")
+s=socket.create_connection((h,int(p)))
+s.send(b"GET\n"); s.recv(10)
+subprocess.run(["curl","-s","http://"+sys.argv[1]])
+`
+	if err := os.WriteFile(filepath.Join(dir, "flood.py"), []byte(flood), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	script(t, "claude", python+" "+dir+"/flood.py "+addr)
+	for _, want := range []string{"flood < bash < claude (observed) agent claude", "curl < flood < bash < claude (observed) agent claude"} {
+		if got := next(t, found); got != want {
+			t.Errorf("found %q, want %q", got, want)
+		}
+	}
+}
+
 func TestManyShortLivedProgramsAreFound(t *testing.T) {
 	const parallel = 200
 	addr, found := answers(t, here(t), "tcp4", "127.0.0.1:0")

@@ -23,9 +23,11 @@ type world struct {
 	table  table
 	recent []int        // made connections more than once
 	once   map[int]bool // made one: the next is rather another's
+	vain   map[int]bool // looked at without finding anything
 	kin    map[int]bool // whether it is in the namespace
 	kinOf  time.Time    // when that was last forgotten
 	buf    [32 << 10]byte
+	list   [8 << 10]byte
 }
 
 func (w *world) begin(init int, diag *os.File) {
@@ -57,13 +59,15 @@ type hunt struct {
 	want   map[uint64][]*Search
 	found  map[int]int // processes met before, as indexes of links
 	people []person
-	left   int // descriptors that may be looked at
+	left   int   // descriptors that may be looked at
+	many   []int // processes that have more than were looked at
 }
 
 // pass ends the searches of batch but those whose socket nobody seems to hold, which
-// it returns: the pass may have been too long, or the holder have moved in it.
-func (w *world) pass(batch []*Search, most int) (left []*Search) {
-	h := &hunt{w: w, want: map[uint64][]*Search{}, found: map[int]int{}, left: most}
+// it returns: the pass may have been too long, or the holder have moved in it. looked
+// is at how many descriptors it looked.
+func (w *world) pass(batch []*Search) (left []*Search, looked int) {
+	h := &hunt{w: w, want: map[uint64][]*Search{}, found: map[int]int{}, left: descriptorsMax}
 	w.table.forget()
 	for _, s := range batch {
 		inode, err := w.table.inode(s.client, s.server)
@@ -82,38 +86,54 @@ func (w *world) pass(batch []*Search, most int) (left []*Search) {
 	for _, all := range h.want {
 		left = append(left, all...)
 	}
-	return left
+	return left, descriptorsMax - h.left
 }
 
 // run looks at one process after the other: those that made connections before,
 // then the others of the network namespace, the youngest first, then those that
 // could hold a socket of another namespace than theirs.
 func (h *hunt) run() {
-	first := slices.Clone(h.w.recent)
-	pids := h.w.pids()
-	slices.SortFunc(pids, func(a, b int) int { return b - a })
-	pids = slices.DeleteFunc(pids, func(p int) bool { return slices.Contains(first, p) })
-	var later, elsewhere []int
-	for _, pid := range first {
-		if !h.look(pid) {
+	if h.walk(ownMax) {
+		return
+	}
+	for _, pid := range h.many {
+		if !h.look(pid, descriptorsMax) {
 			return
 		}
 	}
+}
+
+// walk is one way through all processes, of each at most so many descriptors. It
+// reports whether the pass is over.
+func (h *hunt) walk(own int) bool {
+	first := slices.Clone(h.w.recent)
+	for _, pid := range first {
+		if !h.look(pid, own) {
+			return true
+		}
+	}
+	pids := h.w.pids()
+	slices.SortFunc(pids, func(a, b int) int { return b - a })
+	pids = slices.DeleteFunc(pids, func(p int) bool { return slices.Contains(first, p) })
+	var vain, later, elsewhere []int
 	for _, pid := range pids {
 		switch {
 		case h.w.once[pid]:
 			later = append(later, pid)
+		case h.w.vain[pid]:
+			vain = append(vain, pid)
 		case !h.w.near(pid):
 			elsewhere = append(elsewhere, pid)
-		case !h.look(pid):
-			return
+		case !h.look(pid, own):
+			return true
 		}
 	}
-	for _, pid := range append(later, elsewhere...) {
-		if !h.look(pid) {
-			return
+	for _, pid := range slices.Concat(vain, later, elsewhere) {
+		if !h.look(pid, own) {
+			return true
 		}
 	}
+	return false
 }
 
 // met notes that pid made a connection.
@@ -137,7 +157,7 @@ func (w *world) near(pid int) bool {
 		return true
 	}
 	if now := time.Now(); w.kin == nil || now.Sub(w.kinOf) > time.Second {
-		w.kin, w.kinOf = map[int]bool{}, now
+		w.kin, w.vain, w.kinOf = map[int]bool{}, map[int]bool{}, now
 	}
 	near, ok := w.kin[pid]
 	if !ok {
@@ -160,7 +180,7 @@ func (w *world) pids() (pids []int) {
 }
 
 // look looks at the sockets of a process. It reports whether to go on.
-func (h *hunt) look(pid int) bool {
+func (h *hunt) look(pid, own int) bool {
 	if h.left <= 0 {
 		return false
 	}
@@ -178,13 +198,20 @@ func (h *hunt) look(pid int) bool {
 	var held []uint64
 	h.w.entries(fds, func(n int) bool {
 		h.left--
+		if own--; own < 0 {
+			h.many = append(h.many, pid)
+			return false
+		}
 		var name [24]byte
-		if inode := socketOf(fds, strconv.AppendInt(name[:0], int64(n), 10), link[:]); inode != 0 && h.want[inode] != nil {
+		if inode := socketOf(fds, append(strconv.AppendInt(name[:0], int64(n), 10), 0), link[:]); inode != 0 && h.want[inode] != nil {
 			held = append(held, inode)
 		}
 		return h.left > 0
 	})
 	if len(held) == 0 {
+		if h.w.vain != nil {
+			h.w.vain[pid] = true
+		}
 		return true
 	}
 	chain, reason := h.chain(pid, dir)

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -11,32 +12,45 @@ import (
 // has ended. Contents are not compared: a file that was written anew with the same
 // text is one that was changed.
 func (s *Sandbox) Changes() ([]Change, error) {
-	if s.config.Files == Review {
-		return nil, nil // nothing reached the workspace yet
-	}
-	now, err := walk(s.config.Workspace, s.config.AutoRun)
-	if err != nil {
-		return nil, err
-	}
 	var all []Change
+	for root, was := range s.before {
+		if s.config.Files == Review && root == s.config.Workspace {
+			continue // nothing reached it yet
+		}
+		now, err := lookThrough(s.config, root)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range was.changes(now) {
+			if root != s.config.Workspace {
+				c.Path = filepath.Join(root, c.Path)
+			}
+			all = append(all, c)
+		}
+	}
+	slices.SortFunc(all, func(a, b Change) int { return strings.Compare(a.Path, b.Path) })
+	return all, nil
+}
+
+// changes returns what of a walk is not what it was.
+func (w *walked) changes(now *walked) (all []Change) {
 	for p, st := range now.autorun {
-		switch was, ok := s.before[p]; {
+		switch was, ok := w.autorun[p]; {
 		case !ok:
 			all = append(all, Change{p, Added})
 		case was != st:
 			all = append(all, Change{p, Changed})
 		}
 	}
-	for p := range s.before {
+	for p := range w.autorun {
 		if _, ok := now.autorun[p]; !ok {
 			all = append(all, Change{p, Removed})
 		}
 	}
 	for _, p := range now.sockets {
-		if !slices.Contains(s.sockets, p) {
+		if !slices.Contains(w.sockets, p) {
 			all = append(all, Change{p, Socket})
 		}
 	}
-	slices.SortFunc(all, func(a, b Change) int { return strings.Compare(a.Path, b.Path) })
-	return all, nil
+	return all
 }

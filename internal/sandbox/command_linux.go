@@ -83,9 +83,9 @@ func (s *stage) command(r *runner) error {
 		Cloneflags:  syscall.CLONE_NEWUSER,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: o.User, HostID: 0, Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: o.Group, HostID: 0, Size: 1}},
-		Setsid:      true, // signals of the caller's terminal come by us, and once
-		Setctty:     o.Terminal,
-		Ctty:        s.controlled,
+		Setsid:      s.controlling < 0, // signals of the caller's terminal come by us, and once
+		Foreground:  s.controlling >= 0,
+		Ctty:        s.controlling,
 		Pdeathsig:   syscall.SIGKILL,
 	}}
 	var child started
@@ -106,12 +106,6 @@ func (s *stage) command(r *runner) error {
 	default:
 		return s.link.send(message{Word: wordEnded, Code: cannotExecute, Text: fmt.Sprintf("%s: %v", o.Command[0], child.err)})
 	}
-	for i, own := range o.Own {
-		if own {
-			unix.Close(int(s.files[i])) // once for all that are it; the command's end is its end
-			break
-		}
-	}
 	go forward(signals, child.pid)
 	go s.untilParentGone()
 	ws, err := reap(child.pid)
@@ -122,6 +116,7 @@ func (s *stage) command(r *runner) error {
 	// is told before we end: the kernel takes its time with our mounts.
 	_ = unix.Kill(-1, unix.SIGKILL)
 	_, _ = reap(0)
+	s.drain()
 	if ws.Signaled() {
 		return s.link.send(message{Word: wordEnded, Code: 128 + int(ws.Signal()), Signal: int(ws.Signal())})
 	}
@@ -154,10 +149,14 @@ func (s *stage) untilParentGone() {
 func reap(pid int) (unix.WaitStatus, error) {
 	for {
 		var ws unix.WaitStatus
-		switch p, err := unix.Wait4(-1, &ws, 0, nil); {
+		switch p, err := unix.Wait4(-1, &ws, unix.WUNTRACED, nil); {
 		case err == unix.EINTR:
 		case err != nil:
 			return ws, err
+		case ws.Stopped():
+			if p == pid && ws.StopSignal() == unix.SIGTSTP {
+				_ = unix.Kill(-p, unix.SIGCONT) // there is no shell from which to go on with it
+			}
 		case p == pid:
 			return ws, nil
 		}

@@ -52,13 +52,34 @@
 // anew, one level, with copies of its small files. Where a directory cannot be a
 // layer at all, it is bound read-only with its sockets covered.
 //
+// File systems that a program or another machine serves (NFS, sshfs, autofs) are left
+// out, and refused as or in a workspace: to look for a name in them is to tell it to
+// somebody.
+//
 // Config.State, where keys and the record are, and Config.Hide are covered by
 // something empty in every mode, also under other names that the machine's mounts
 // give them.
 //
 // Files of the workspace that something outside runs or obeys later (AutoRun) are
-// read-only, and the folder they stand in cannot be renamed away. Changes tells at
-// the end which of them are new or changed.
+// read-only, and the folder they stand in cannot be renamed away. So are the
+// configuration and hooks of repositories of any name, and files named .git.
+// Changes tells at the end which of them are new or changed.
+//
+// Config.Live are further directories that are the real ones, with the same care.
+// The folder of git of a workspace that git worktree made is one of them: what is
+// committed would be lost else.
+//
+// What a command of root's writes to root's workspace is root's on the disk. The
+// filter lets it give no file the rights of its owner or capabilities there, and
+// answers openat2 and attributes of files as a kernel that has none.
+//
+// # Standard files and terminals
+//
+// A socket becomes a pipe, since it would be a way to whoever holds its other end; a
+// folder is refused, since it leads out of the view. A terminal is best made inside
+// (Config.Terminal): programs find it by its name, and the user's own is reached
+// only through whoever joins the two. Signals of the user's terminal do not reach
+// the command but by Sandbox.Signal, once.
 //
 // # System calls
 //

@@ -17,7 +17,7 @@ func explain(err error, c Config, u user) error {
 	if r := (*Refusal)(nil); errors.As(err, &r) || !errors.As(err, &f) || c.fault != "" && f.Errno == unix.EIO {
 		return err
 	}
-	r := refusal(f, c)
+	r := refusal(f, c, sysctl)
 	if r == nil {
 		return err
 	}
@@ -27,14 +27,16 @@ func explain(err error, c Config, u user) error {
 
 const modules = "load the kernel modules nf_tables and nft_tproxy"
 
-func refusal(f *fault, c Config) *Refusal {
+// refusal knows what the steps need of the machine. setting returns one of the
+// kernel's, "" if it has none of that name.
+func refusal(f *fault, c Config, setting func(string) string) *Refusal {
 	denied := f.Errno == unix.EPERM || f.Errno == unix.EACCES
 	switch {
 	case f.Step == "clone" && f.Errno == unix.ENOSPC:
-		return &Refusal{What: "user.max_user_namespaces is " + sysctl("user/max_user_namespaces"), Cause: f.Text,
+		return &Refusal{What: "user.max_user_namespaces is " + setting("user/max_user_namespaces"), Cause: f.Text,
 			Cure: "once, as root: sysctl -w user.max_user_namespaces=10000"}
 	case f.Step == "clone" && denied, f.Step == "network" && denied, f.Step == "private mounts" && denied:
-		return userNamespaces(f)
+		return userNamespaces(f, setting)
 	case f.Step == "clone" && (f.Errno == unix.EINVAL || f.Errno == unix.ENOSYS):
 		return &Refusal{What: "this kernel has no user namespaces", Cause: f.Text}
 	case f.Step == "network" && f.Errno == unix.EAFNOSUPPORT && os.Getenv("OUTVET_SESSION") != "":
@@ -62,17 +64,17 @@ func refusal(f *fault, c Config) *Refusal {
 
 // userNamespaces says why a user namespace was denied, or one without its rights
 // given.
-func userNamespaces(f *fault) *Refusal {
+func userNamespaces(f *fault, setting func(string) string) *Refusal {
 	self, _ := os.Readlink("/proc/self/exe")
 	switch {
-	case sysctl("kernel/apparmor_restrict_unprivileged_userns") == "1":
+	case setting("kernel/apparmor_restrict_unprivileged_userns") == "1":
 		return &Refusal{What: "AppArmor denies user namespaces to outvet",
 			Cause: "kernel.apparmor_restrict_unprivileged_userns=1, no profile for " + self,
 			Cure:  "once, as root: apparmor_parser -r /etc/apparmor.d/outvet   (comes with the package)"}
-	case sysctl("kernel/unprivileged_userns_clone") == "0":
+	case setting("kernel/unprivileged_userns_clone") == "0":
 		return &Refusal{What: "this kernel allows user namespaces to root only", Cause: "kernel.unprivileged_userns_clone=0",
 			Cure: "once, as root: sysctl -w kernel.unprivileged_userns_clone=1"}
-	case sysctl("user/max_user_namespaces") == "0":
+	case setting("user/max_user_namespaces") == "0":
 		return &Refusal{What: "user.max_user_namespaces is 0", Cause: f.Text, Cure: "once, as root: sysctl -w user.max_user_namespaces=10000"}
 	case os.Getenv("OUTVET_SESSION") != "":
 		return &Refusal{What: fmt.Sprintf("already inside an outvet sandbox (%s)", os.Getenv("OUTVET_SESSION")), Cause: f.Text,

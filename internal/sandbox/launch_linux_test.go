@@ -108,8 +108,11 @@ func launcher(text string) int {
 		go func() {
 			for lines := bufio.NewScanner(s.Terminal); lines.Scan(); {
 				fmt.Println(lines.Text())
-				if strings.Contains(lines.Text(), "interrupt me") {
+				switch {
+				case strings.Contains(lines.Text(), "interrupt me"):
 					s.Terminal.WriteString("\x03")
+				case strings.Contains(lines.Text(), "stop me"):
+					s.Terminal.WriteString("\x1a")
 				}
 			}
 			close(shown)

@@ -226,7 +226,7 @@ func (v *view) bound(path string) error {
 	if err := unix.MoveMount(fd, "", unix.AT_FDCWD, v.at(path), unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return err
 	}
-	w, err := walk(path, nil)
+	w, err := walk(path, "", nil)
 	if err != nil {
 		return err
 	}
@@ -279,7 +279,7 @@ func (v *view) home() error {
 
 // again makes the directory path, which is part of a layer, one of its own.
 func (v *view) again(path string) error {
-	if strings.Count(path, "/") < 2 || v.mounts.below(path) {
+	if strings.Count(path, "/") < 2 || v.mounts.below(path) || served(v.mounts.holding(path).kind) {
 		return nil
 	}
 	st, err := os.Lstat(path)

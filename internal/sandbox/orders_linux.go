@@ -28,9 +28,7 @@ type orders struct {
 	State     []string // all names of the state directory
 	Pieces    []piece
 
-	Sockets   []string // paths below the workspace, to be covered
-	Protected []string // to be read-only
-	Pinned    []string // folders that may not be renamed
+	Watched []watched
 
 	Terminal bool
 	Own      [3]bool // the standard files that are to be a terminal of its own
@@ -38,6 +36,15 @@ type orders struct {
 
 	held   [][]byte // what the pieces hold, one after the other; some MB, so never copied
 	length int      // of them all
+}
+
+// A watched directory is one of those that are the real ones, with what of it, by
+// paths relative to it, is
+type watched struct {
+	Root      string
+	Sockets   []string // covered
+	Protected []string // made read-only
+	Pinned    []string // kept from being renamed
 }
 
 // A piece is a file of the view that is put in the place of another one.

@@ -16,7 +16,7 @@ type Exit struct {
 // A Change is a file of the workspace that is not what it was when the command
 // started.
 type Change struct {
-	Path string // relative to the workspace
+	Path string // relative to the workspace; of a live directory the whole path
 	Kind ChangeKind
 }
 

@@ -25,31 +25,14 @@ func (s *Sandbox) orders() (*orders, []tree, error) {
 	if c.Terminal {
 		o.Own = [3]bool{c.Stdin == nil, c.Stdout == nil, c.Stderr == nil}
 	}
-	w, err := walk(c.Workspace, c.AutoRun)
-	if err != nil {
-		return nil, nil, fmt.Errorf("sandbox: look through the workspace: %w", err)
-	}
-	s.before, s.sockets = w.autorun, w.sockets
-	o.Pinned, o.Protected = w.pinned, w.named
-	if len(o.Protected) > protectedMax {
-		// the ones nearest to the top are those that are used
-		slices.SortStableFunc(o.Protected, func(a, b string) int { return strings.Count(a, "/") - strings.Count(b, "/") })
-		o.Protected = o.Protected[:protectedMax]
-		o.Pinned = slices.DeleteFunc(o.Pinned, func(d string) bool {
-			return !slices.ContainsFunc(o.Protected, func(p string) bool { return within(p, d) })
-		})
-	}
-	for _, p := range w.sockets {
-		o.Sockets = append(o.Sockets, filepath.Join(c.Workspace, p))
-	}
-	for _, live := range c.Live {
-		w, err := walk(live, nil)
+	s.before = map[string]*walked{}
+	for _, root := range append([]string{c.Workspace}, c.Live...) {
+		w, err := lookThrough(c, root)
 		if err != nil {
-			return nil, nil, fmt.Errorf("sandbox: look through the live directory: %w", err)
+			return nil, nil, fmt.Errorf("sandbox: look through the workspace: %w", err)
 		}
-		for _, p := range w.sockets {
-			o.Sockets = append(o.Sockets, filepath.Join(live, p))
-		}
+		s.before[root] = w
+		o.Watched = append(o.Watched, w.watched(root))
 	}
 	if err := o.hide(c); err != nil {
 		return nil, nil, err
@@ -69,6 +52,30 @@ func (s *Sandbox) orders() (*orders, []tree, error) {
 		o.Rooted = o.Rooted || t.name != homeTree
 	}
 	return o, trees, err
+}
+
+// lookThrough walks one of the directories that are the real ones.
+func lookThrough(c Config, root string) (*walked, error) {
+	under := ""
+	if root != c.Workspace {
+		under = filepath.Base(root) // the names of what others run begin above it
+	}
+	return walk(root, under, c.AutoRun)
+}
+
+// watched returns what is to be done with what was found.
+func (w *walked) watched(root string) watched {
+	o := watched{root, w.sockets, w.named, w.pinned}
+	if len(o.Protected) > protectedMax {
+		// the ones nearest to the top are those that are used
+		o.Protected = slices.Clone(o.Protected)
+		slices.SortStableFunc(o.Protected, func(a, b string) int { return strings.Count(a, "/") - strings.Count(b, "/") })
+		o.Protected = o.Protected[:protectedMax]
+		o.Pinned = slices.DeleteFunc(slices.Clone(o.Pinned), func(d string) bool {
+			return !slices.ContainsFunc(o.Protected, func(p string) bool { return within(p, d) })
+		})
+	}
+	return o
 }
 
 // hide sets what the command never sees, under all names that it has.

@@ -1,10 +1,15 @@
 package sandbox
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestARefusalSaysWhatIsMissing takes one feature of the kernel away at a time.
@@ -109,6 +114,88 @@ func TestRootIsNeverTheCommandsUser(t *testing.T) {
 	c.User = "root"
 	if l := run(t, callers[2], c); !strings.Contains(l.exit.Refusal, `only root can run a command as "root"`) {
 		t.Errorf("%s", l)
+	}
+}
+
+// TestEachLackHasItsSentence has what this machine cannot be made to lack.
+func TestEachLackHasItsSentence(t *testing.T) {
+	settings := func(all ...string) func(string) string {
+		return func(name string) string {
+			for i := 0; i < len(all); i += 2 {
+				if all[i] == name {
+					return all[i+1]
+				}
+			}
+			return ""
+		}
+	}
+	for _, c := range []struct {
+		fault   fault
+		mode    Mode
+		session string
+		setting func(string) string
+		want    string
+		cure    string
+	}{
+		{fault{Step: "clone", Errno: unix.EPERM}, Overlay, "", settings("kernel/apparmor_restrict_unprivileged_userns", "1"), "AppArmor denies user namespaces to outvet", "apparmor_parser -r /etc/apparmor.d/outvet"},
+		{fault{Step: "private mounts", Errno: unix.EPERM}, Overlay, "", settings("kernel/apparmor_restrict_unprivileged_userns", "1"), "AppArmor denies user namespaces to outvet", "apparmor_parser"},
+		{fault{Step: "network", Errno: unix.EPERM}, Overlay, "", settings("kernel/apparmor_restrict_unprivileged_userns", "1"), "AppArmor denies user namespaces to outvet", "apparmor_parser"},
+		{fault{Step: "clone", Errno: unix.EPERM}, Overlay, "", settings("kernel/unprivileged_userns_clone", "0"), "this kernel allows user namespaces to root only", "sysctl -w kernel.unprivileged_userns_clone=1"},
+		{fault{Step: "clone", Errno: unix.ENOSPC}, Overlay, "", settings("user/max_user_namespaces", "0"), "user.max_user_namespaces is 0", "sysctl -w user.max_user_namespaces=10000"},
+		{fault{Step: "clone", Errno: unix.EPERM}, Overlay, "", settings(), "the container engine denies user namespaces", "outvet attach on the host"},
+		{fault{Step: "clone", Errno: unix.EINVAL}, Overlay, "", settings(), "this kernel has no user namespaces", ""},
+		{fault{Step: "clone", Errno: unix.EPERM}, Overlay, "blue-fox", settings(), "already inside an outvet sandbox (blue-fox)", "run the command itself"},
+		{fault{Step: "network", Errno: unix.EAFNOSUPPORT}, Overlay, "blue-fox", settings(), "already inside an outvet sandbox (blue-fox)", "run the command itself"},
+		{fault{Step: "network", Errno: unix.ENOENT}, Overlay, "", settings(), "this kernel has no nf_tables tproxy", "nf_tables and nft_tproxy"},
+		{fault{Step: "proc", Errno: unix.EPERM}, Overlay, "", settings(), "the container engine denies a new /proc", "outvet serve as a gateway"},
+		{fault{Step: "layers", Path: "/usr", Errno: unix.EPERM}, Overlay, "", settings(), "/usr cannot be overlaid", "--fs strict, or --fs open (grade sealed-nofs)"},
+		{fault{Step: "layers", Path: "/usr", Errno: unix.EPERM}, Strict, "", settings(), "/usr cannot be overlaid", "use --fs open (grade sealed-nofs)"},
+		{fault{Step: "seccomp", Errno: unix.ENOSYS}, Overlay, "", settings(), "this kernel has no seccomp filter", ""},
+		{fault{Step: "seccomp", Errno: unix.EINVAL}, Overlay, "", settings(), "this kernel has no seccomp filter", ""},
+	} {
+		t.Setenv("OUTVET_SESSION", c.session)
+		c.fault.Text = "what the kernel says"
+		r := refusal(&c.fault, Config{Files: c.mode}, c.setting)
+		if r == nil || r.What != c.want || !strings.Contains(r.Cure, c.cure) || (r.Cure == "") != (c.cure == "") {
+			t.Errorf("%v in mode %s: %+v, want %q", &c.fault, c.mode, r, c.want)
+		}
+	}
+	if r := refusal(&fault{Step: "root", Errno: unix.EIO}, Config{}, settings()); r != nil {
+		t.Errorf("a fault of our own is given a cure: %+v", r)
+	}
+}
+
+func TestAProbeLeavesNothing(t *testing.T) {
+	p := newPlace(t, callers[0])
+	if err := Probe(t.Context(), p.config(callers[0], "touch", p.workspace+"/started")); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(100 * time.Millisecond)
+	if all, _ := os.ReadDir(p.workspace); len(all) > 0 {
+		t.Errorf("the workspace has %v", all)
+	}
+	c := p.config(callers[0], "true")
+	c.Workspace = "/"
+	var r *Refusal
+	if err := Probe(t.Context(), c); !errors.As(err, &r) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTheEndOfTheContextEndsTheSandbox(t *testing.T) {
+	p := newPlace(t, callers[0])
+	ctx, cancel := context.WithCancel(t.Context())
+	s, err := Run(ctx, p.config(callers[0], "sleep", "1000"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Go(); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if e, err := s.Wait(); err != nil || e.Code != 137 {
+		t.Errorf("%+v %v", e, err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -33,9 +34,8 @@ type Sandbox struct {
 	user    user
 	process *process
 	link    *link
-	before  map[string]stamp // what others run or obey, as it was
-	sockets []string         // of the workspace, as they were
-	changed *os.File         // what a review collected
+	before  map[string]*walked // the directories that are the real ones, as they were
+	changed *os.File           // what a review collected
 	copies  *copies
 
 	ended chan struct{}
@@ -55,6 +55,9 @@ func Run(ctx context.Context, c Config) (*Sandbox, error) {
 	c, err := c.settled()
 	if err != nil {
 		return nil, err
+	}
+	if git := repository(c.Workspace); git != "" && !slices.ContainsFunc(c.Live, func(p string) bool { return within(git, p) }) {
+		c.Live = append(c.Live, git)
 	}
 	u, err := chooseUser(c.User)
 	if err != nil {

@@ -31,6 +31,44 @@ func hostUser(t *testing.T, path string) int {
 	return int(st.Sys().(*syscall.Stat_t).Uid)
 }
 
+func TestAWorkspaceIsWrittenAsItsOwnerInModeOpen(t *testing.T) {
+	asEach(t, func(t *testing.T, w caller) {
+		p := newPlace(t, w)
+		c := p.config(w, "sh", "-ec", "echo new > new")
+		c.Files = Open
+		succeeds(t, w, c)
+		if got, want := hostUser(t, p.workspace+"/new"), hostUser(t, p.workspace); got != want {
+			t.Errorf("the file belongs to %d, its workspace to %d", got, want)
+		}
+	})
+}
+
+// TestRootsOwnHomeIsAHome has the home and the workspace of root closed to others.
+func TestRootsOwnHomeIsAHome(t *testing.T) {
+	w := callers[0]
+	p := newPlace(t, w)
+	os.Chmod(p.home, 0o700)
+	os.Chmod(p.workspace, 0o700)
+	os.WriteFile(p.home+"/.gitconfig", []byte("[user]\n\tname = me\n"), 0o600)
+	for _, m := range []Mode{Overlay, Review} {
+		c := p.config(w, "sh", "-ec", "cat ~/.gitconfig; echo x > ~/x; echo y > y; ls ~")
+		c.Files = m
+		if got := succeeds(t, w, c); !strings.Contains(got, "name = me") {
+			t.Errorf("%s: %q", m, got)
+		}
+	}
+	c := p.config(w, "sh", "-ec", "echo y > z; ls -A ~")
+	c.Files = Strict
+	if got := succeeds(t, w, c); got != "work\n" {
+		t.Errorf("strict: %q", got)
+	}
+	c = p.config(w, "true")
+	c.Files = Open
+	if l := run(t, w, c); l.code != failed || !strings.Contains(l.exit.Refusal, "cannot be reached by the command's user") {
+		t.Errorf("open: %s", l)
+	}
+}
+
 func TestAWorkspaceIsWrittenAsItsOwner(t *testing.T) {
 	asEach(t, func(t *testing.T, w caller) {
 		p := newPlace(t, w)
@@ -139,4 +177,25 @@ func TestACommandHasATerminalOfItsOwn(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestAllThatIsWrittenToATerminalIsRead(t *testing.T) {
+	w := callers[0]
+	p := newPlace(t, w)
+	for range 3 {
+		l := run(t, w, p.config(w, "seq", "20000"), func(l *launch) { l.Typed = " " })
+		if n := strings.Count(l.out, "\n"); n != 20000 && n != 20001 || !strings.HasSuffix(l.out, "20000\n") {
+			t.Errorf("%d lines", n)
+		}
+	}
+}
+
+// TestAStoppedCommandGoesOn presses ^Z: there is no shell from which to go on.
+func TestAStoppedCommandGoesOn(t *testing.T) {
+	w := callers[0]
+	p := newPlace(t, w)
+	l := run(t, w, p.config(w, "/usr/bin/python3", "-uc", "import time; print('stop me'); time.sleep(0.5); print('went on')"), func(l *launch) { l.Typed = " " })
+	if l.code != 0 || !strings.Contains(l.out, "went on") {
+		t.Errorf("%s", l)
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -36,8 +37,9 @@ type stage struct {
 	orders *orders
 	fault  string // the step that a test lets fail
 
-	files      [3]uintptr // the standard files of the command
-	controlled int        // which of them is the terminal that controls it
+	files       [3]uintptr // the standard files of the command
+	controlling int        // the terminal that controls it, or -1
+	master      int        // the other end, if we made it, or -1
 }
 
 // stage1 does what the package documentation says, and returns the status of the
@@ -170,19 +172,32 @@ func (s *stage) receiveOrders() (map[string]*os.File, error) {
 }
 
 // terminal makes a terminal for the command if it is to have one of its own. It
-// stands among the devices of the view, so that programs find it by its name.
+// stands among the devices of the view, so that programs find it by its name. It
+// controls our session, not one of the command's: when the leader of a session
+// ends, the kernel throws away what was written and not yet read.
 func (s *stage) terminal(keep func(string, int)) error {
-	s.files = [3]uintptr{0, 1, 2}
-	s.controlled = slices.Index(s.orders.Own[:], true)
-	if s.controlled < 0 {
-		s.controlled = 0
+	s.files, s.controlling, s.master = [3]uintptr{0, 1, 2}, -1, -1
+	if !s.orders.Terminal {
 		return nil
 	}
+	s.controlling = 0
+	if slices.Contains(s.orders.Own[:], true) {
+		if err := s.ownTerminal(keep); err != nil {
+			return err
+		}
+	}
+	return unix.IoctlSetInt(s.controlling, unix.TIOCSCTTY, 0)
+}
+
+func (s *stage) ownTerminal(keep func(string, int)) error {
 	master, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	keep(nameTerminal, master)
+	if s.master, err = unix.FcntlInt(uintptr(master), unix.F_DUPFD_CLOEXEC, 3); err != nil {
+		return err
+	}
 	if err := unix.IoctlSetPointerInt(master, unix.TIOCSPTLCK, 0); err != nil {
 		return fmt.Errorf("unlock a terminal: %w", err)
 	}
@@ -190,12 +205,29 @@ func (s *stage) terminal(keep func(string, int)) error {
 	if e != 0 {
 		return fmt.Errorf("open a terminal: %w", e)
 	}
+	s.controlling = int(slave)
 	for i, own := range s.orders.Own {
 		if own {
 			s.files[i] = slave
 		}
 	}
 	return nil
+}
+
+// drain waits until what was written to the command's terminal is read, but not for
+// a reader who does not read.
+func (s *stage) drain() {
+	if s.master < 0 {
+		return
+	}
+	for waited := time.Duration(0); waited < 2*time.Second; waited += time.Millisecond {
+		// asking makes the kernel hand over what is on its way
+		p := []unix.PollFd{{Fd: int32(s.master), Events: unix.POLLIN}}
+		if n, err := unix.Poll(p, 0); err == nil && (n == 0 || p[0].Revents&unix.POLLIN == 0) {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // awaitGo waits for the word. When the parent is gone there is none.

@@ -27,7 +27,7 @@ func closeTrees(all []tree) {
 // trees returns the mounts that let a command of root's, which is somebody else,
 // use what belongs to root: in them root is mapped to that user.
 func (s *Sandbox) trees() (all []tree, err error) {
-	if !s.user.privileged() || s.config.Files == Open {
+	if !s.user.privileged() {
 		return nil, nil
 	}
 	for _, p := range append([]string{s.config.Workspace}, s.config.Live...) {
@@ -51,8 +51,11 @@ func (s *Sandbox) trees() (all []tree, err error) {
 		}
 		all = append(all, tree{p, f})
 	}
-	if s.config.Home == "" || s.config.Files == Strict {
+	if s.config.Home == "" || s.config.Files == Strict || s.config.Files == Open {
 		return all, nil
+	}
+	if table, err := mountTable(); err != nil || served(table.holding(s.config.Home).kind) {
+		return all, err // left out
 	}
 	if root, err := ownedByRoot(s.config.Home); err != nil || !root {
 		return all, nil // the command sees of it what its user may see

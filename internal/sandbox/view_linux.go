@@ -73,8 +73,8 @@ func (v *view) make() error {
 		{"run", v.run},
 		{"covers", v.covers},
 		{"uncover", v.uncover},
-		{"place pieces", v.place},
 		{"place workspace", v.placeTrees},
+		{"place pieces", v.place},
 		{"cover sockets", v.coverSockets},
 		{"protect", v.protect},
 		{"hide", v.hide},
@@ -94,6 +94,9 @@ func (v *view) takeTrees() error {
 	for _, p := range v.live() {
 		if v.trees[p] != nil {
 			continue
+		}
+		if v.orders.Files == Open {
+			continue // it stays where it is
 		}
 		fd, err := unix.OpenTree(unix.AT_FDCWD, p, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
 		if err != nil {

@@ -182,11 +182,12 @@ func TestNewFilesThatOthersRunAreTold(t *testing.T) {
 	p.own(t, w)
 	script := `mkdir -p .vscode .github/workflows new/.git; echo evil > .vscode/tasks.json; echo evil > .github/workflows/ci.yml; echo evil > new/.git/config
 		ln -s /bin/sh .mcp.json
+		mkdir -p bare/objects bare/refs; echo x > bare/HEAD; echo evil > bare/config
 		mv a z; mkdir -p a/b/.git; echo evil > a/b/.git/config; echo plain > plain
 		/usr/bin/python3 -c "import socket; socket.socket(socket.AF_UNIX).bind('mine.sock')"`
 	l := run(t, w, p.config(w, "sh", "-c", script))
 	want := []string{".github/workflows added", ".github/workflows/ci.yml added", ".mcp.json added", ".vscode added", ".vscode/tasks.json added",
-		"a/b/.git/config changed", "mine.sock socket", "new/.git/config added"}
+		"a/b/.git/config changed", "bare/config added", "mine.sock socket", "new/.git/config added"}
 	var got []string
 	for _, c := range l.exit.Changes {
 		got = append(got, c.Path+" "+string(c.Kind))
@@ -233,13 +234,15 @@ func TestPiecesTakeTheirPlace(t *testing.T) {
 	asEach(t, func(t *testing.T, w caller) {
 		for _, m := range modes {
 			p := newPlace(t, w)
-			c := p.config(w, "sh", "-c", "cat /run/outvet/ca.pem /etc/hostname /run/outvet/copy; echo x > /etc/hostname || echo fixed; cat /nowhere")
+			os.WriteFile(p.workspace+"/cacert.pem", []byte("theirs\n"), 0o666)
+			p.own(t, w)
+			c := p.config(w, "sh", "-c", "cat /run/outvet/ca.pem /etc/hostname /run/outvet/copy cacert.pem; echo x > /etc/hostname || echo fixed; cat /nowhere")
 			c.Files = m
 			c.Binds = []Bind{{To: "/run/outvet/ca.pem", Content: []byte("CERTIFICATE\n")}, {To: "/etc/hostname", Content: []byte("elsewhere\n")},
-				{To: "/run/outvet/copy", From: "/etc/debian_version"}, {To: "/nowhere", Content: []byte("x")}}
+				{To: "/run/outvet/copy", From: "/etc/debian_version"}, {To: "/nowhere", Content: []byte("x")}, {To: p.workspace + "/cacert.pem", Content: []byte("merged\n")}}
 			version, _ := os.ReadFile("/etc/debian_version")
 			l := run(t, w, c)
-			if want := "CERTIFICATE\nelsewhere\n" + string(version) + "fixed\n"; l.out != want {
+			if want := "CERTIFICATE\nelsewhere\n" + string(version) + "merged\nfixed\n"; l.out != want {
 				t.Errorf("%s: want %q, got %s", m, want, l)
 			}
 		}
@@ -334,5 +337,81 @@ func TestWhatOthersServeIsLeftOut(t *testing.T) {
 	l = run(t, w, p.config(w, "true"), func(l *launch) { l.Before = served + p.workspace + "/cloud" })
 	if !strings.Contains(l.exit.Refusal, "is on a file system that others serve, or holds one (fuse") {
 		t.Errorf("%s", l)
+	}
+}
+
+// TestWhatIsCommittedInAWorktreeStays has the folder of git outside of the workspace.
+func TestWhatIsCommittedInAWorktreeStays(t *testing.T) {
+	asEach(t, func(t *testing.T, w caller) {
+		p := newPlace(t, w)
+		main := p.home + "/main"
+		git := "git -c user.name=n -c user.email=e@x -c init.defaultBranch=main"
+		if err := sh("cd %[1]s && rmdir work && %[2]s init -q main && cd main && echo a > a && %[2]s add a && %[2]s commit -qm first && %[2]s worktree add -q ../work && echo plain > note", p.home, git); err != nil {
+			t.Fatal(err)
+		}
+		p.own(t, w)
+		l := run(t, w, p.config(w, "sh", "-c", "set -e; export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*'; echo b > b; "+git+" add b; "+git+" commit -qm inside; set +e\n"+
+			"echo evil > ../main/.git/hooks/pre-commit; echo evil >> ../main/.git/config; mv ../main/.git/hooks x; echo evil > ../main/note; echo gitdir: /tmp > .git; rm .git; mv .git z; true"))
+		if l.code != 0 || len(l.exit.Changes) > 0 {
+			t.Fatalf("%s", l)
+		}
+		if err := sh("cd %s && git -c safe.directory='*' log --oneline work | grep -q inside && git -c safe.directory='*' fsck 2>&1 && test ! -e .git/hooks/pre-commit && ! grep -q evil .git/config && grep -q plain note", main); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestOnlyTheFolderThatGitMadeForAWorktreeIsReal(t *testing.T) {
+	p := newPlace(t, callers[0])
+	other := p.home + "/other"
+	for _, d := range []string{"/worktrees/w", "/objects", "/refs"} {
+		os.MkdirAll(other+d, 0o755)
+	}
+	own := other + "/worktrees/w"
+	write := func(path, text string) {
+		os.Remove(path)
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := p.workspace + "/.git"
+	write(link, "gitdir: "+own+"\n")
+	write(own+"/gitdir", link+"\n")
+	write(own+"/commondir", "../..\n")
+	if got := repository(p.workspace); got != other {
+		t.Errorf("a whole one: %q", got)
+	}
+	for what, change := range map[string]func(){
+		"it names another workspace":   func() { write(own+"/gitdir", p.home+"/elsewhere/.git\n") },
+		"it names none":                func() { os.Remove(own + "/gitdir") },
+		"it has its commons elsewhere": func() { write(own+"/commondir", p.home+"\n") },
+		"it is not said whose it is":   func() { os.Remove(own + "/commondir") },
+		"the file is a link":           func() { os.Remove(link); os.Symlink(own+"/x", link); write(own+"/x", "gitdir: "+own+"\n") },
+		"the file names a home":        func() { write(link, "gitdir: "+p.home+"\n") },
+		"the file says more":           func() { write(link, "gitdir: "+own+"\nx") },
+		"the commons are a link's end": func() { os.Rename(other, other+"2"); os.Symlink(other+"2", other) },
+		"the folder is in the workspace": func() {
+			os.MkdirAll(p.workspace+"/f/worktrees/w", 0o755)
+			os.MkdirAll(p.workspace+"/f/objects", 0o755)
+			os.MkdirAll(p.workspace+"/f/refs", 0o755)
+			write(link, "gitdir: f/worktrees/w\n")
+			write(p.workspace+"/f/worktrees/w/gitdir", link+"\n")
+			write(p.workspace+"/f/worktrees/w/commondir", "../..\n")
+		},
+	} {
+		os.RemoveAll(other + "2")
+		if fi, err := os.Lstat(other); err == nil && fi.Mode()&os.ModeSymlink != 0 {
+			os.Remove(other)
+			for _, d := range []string{"/worktrees/w", "/objects", "/refs"} {
+				os.MkdirAll(other+d, 0o755)
+			}
+		}
+		write(link, "gitdir: "+own+"\n")
+		write(own+"/gitdir", link+"\n")
+		write(own+"/commondir", "../..\n")
+		change()
+		if got := repository(p.workspace); got != "" && !strings.HasPrefix(what, "the commons are") {
+			t.Errorf("%s: %q", what, got)
+		}
 	}
 }

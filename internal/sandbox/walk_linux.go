@@ -36,27 +36,36 @@ type stamp struct {
 const walkDepth = 128
 
 // walk looks through the directory root, following no link, for sockets and for
-// what autorun names. It reads folders and nothing else, so that it is quick.
-func walk(root string, autorun []string) (*walked, error) {
+// what autorun names, as if root was named under. It reads folders and nothing
+// else, so that it is quick.
+func walk(root, under string, autorun []string) (*walked, error) {
 	fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: root, Err: err}
 	}
-	w := &walker{walked: walked{autorun: map[string]stamp{}}, names: autorunNames(autorun), buf: make([]byte, 64<<10)}
+	w := &walker{walked: walked{autorun: map[string]stamp{}}, under: under, names: autorunNames(autorun), buf: make([]byte, 64<<10)}
 	if err := w.folder(fd, "", false, 0); err != nil {
 		return nil, fmt.Errorf("%s: %w", root, err)
 	}
 	return &w.walked, nil
 }
 
+// gitName is the folder of git, or a file that names the folder: whoever changes
+// that makes git obey another one.
+const gitName = ".git"
+
 type walker struct {
 	walked
+	under string
 	names map[string][]string // by their last element: the folders that they must be in
 	buf   []byte
 }
 
 // autorunNames sorts paths by their last element.
 func autorunNames(all []string) map[string][]string {
+	if all == nil {
+		return nil
+	}
 	names := map[string][]string{}
 	for _, p := range all {
 		dir, base := path.Split(p)
@@ -68,6 +77,7 @@ func autorunNames(all []string) map[string][]string {
 // isAutorun reports whether the file name in the folder dir is one that others
 // run or obey.
 func (w *walker) isAutorun(dir, name string) bool {
+	dir = path.Join(w.under, dir)
 	for _, want := range w.names[name] {
 		if want == "" || dir == want || strings.HasSuffix(dir, "/"+want) {
 			return true
@@ -79,13 +89,17 @@ func (w *walker) isAutorun(dir, name string) bool {
 // name notes p, which stands in dir, and the folders that its name has.
 func (w *walker) name(p, dir string) {
 	w.walked.named = append(w.walked.named, p)
-	deepest := 0
+	if dir == "" {
+		return
+	}
+	deepest, full := 0, path.Join(w.under, dir)
 	for _, want := range w.names[path.Base(p)] {
-		if want != "" && (dir == want || strings.HasSuffix(dir, "/"+want)) {
+		if want != "" && (full == want || strings.HasSuffix(full, "/"+want)) {
 			deepest = max(deepest, strings.Count(want, "/")+1)
 		}
 	}
 	parts := strings.Split(dir, "/")
+	deepest = min(deepest, len(parts))
 	for i := deepest; i > 0; i-- {
 		folder := strings.Join(parts[:len(parts)-i+1], "/")
 		if !slices.Contains(w.pinned, folder) {
@@ -103,6 +117,7 @@ func (w *walker) folder(fd int, dir string, inside bool, depth int) error {
 		inside bool
 	}
 	var subs []sub
+	repository := 0 // how many of the parts of one are here
 	for {
 		n, err := unix.ReadDirent(fd, w.buf)
 		if err == unix.EINTR {
@@ -122,7 +137,11 @@ func (w *walker) folder(fd int, dir string, inside bool, depth int) error {
 				raw = raw[:i]
 			}
 			kind := d.Type
-			if kind == unix.DT_REG && !inside && len(w.names[string(raw)]) == 0 {
+			switch string(raw) {
+			case "HEAD", "objects", "refs":
+				repository++
+			}
+			if kind == unix.DT_REG && !inside && len(w.names[string(raw)]) == 0 && string(raw) != gitName {
 				continue
 			}
 			name := string(raw)
@@ -132,7 +151,7 @@ func (w *walker) folder(fd int, dir string, inside bool, depth int) error {
 			if kind == unix.DT_UNKNOWN {
 				kind = kindOf(fd, name)
 			}
-			root := !inside && w.isAutorun(dir, name)
+			root := !inside && (w.isAutorun(dir, name) || kind == unix.DT_REG && name == gitName && w.names != nil)
 			switch p := path.Join(dir, name); {
 			case kind == unix.DT_SOCK, kind == unix.DT_FIFO:
 				w.sockets = append(w.sockets, p)
@@ -145,6 +164,12 @@ func (w *walker) folder(fd int, dir string, inside bool, depth int) error {
 			if kind == unix.DT_DIR {
 				subs = append(subs, sub{name, inside || root})
 			}
+		}
+	}
+	if repository == 3 && !inside && w.names != nil && path.Base(path.Join(w.under, dir)) != gitName {
+		w.bare(fd, dir)
+		for i := range subs {
+			subs[i].inside = subs[i].inside || subs[i].name == "hooks"
 		}
 	}
 	for _, s := range subs {
@@ -162,6 +187,28 @@ func (w *walker) folder(fd int, dir string, inside bool, depth int) error {
 		}
 	}
 	return nil
+}
+
+// bare notes what git obeys in a repository that is not named .git: one of a module,
+// or one without a working tree, which git takes wherever it stands.
+func (w *walker) bare(fd int, dir string) {
+	for _, name := range []string{"config", "config.worktree", "hooks"} {
+		p := path.Join(dir, name)
+		if _, ok := w.autorun[p]; ok {
+			continue
+		}
+		st := stampOf(fd, name)
+		if st == (stamp{}) {
+			continue
+		}
+		w.autorun[p] = st
+		if st.mode&unix.S_IFMT != unix.S_IFLNK {
+			w.walked.named = append(w.walked.named, p)
+		}
+	}
+	if dir != "" && !slices.Contains(w.pinned, dir) {
+		w.pinned = append(w.pinned, dir)
+	}
 }
 
 func kindOf(dir int, name string) uint8 {

@@ -27,7 +27,7 @@ func TestAWalkFindsWhatConcernsTheSandbox(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	w, err := walk(dir, AutoRun())
+	w, err := walk(dir, "", AutoRun())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,13 +50,37 @@ func TestAWalkFindsWhatConcernsTheSandbox(t *testing.T) {
 	}
 }
 
+func TestRepositoriesOfOtherNamesAreKnown(t *testing.T) {
+	dir := t.TempDir()
+	for _, f := range []string{".git/modules/m/HEAD", ".git/modules/m/config", ".git/modules/m/hooks/pre-commit", ".git/modules/m/objects/x", ".git/modules/m/refs/x",
+		"bare/HEAD", "bare/config", "bare/objects/x", "bare/refs/x", "none/HEAD", "none/config", "none/objects/x", ".git/HEAD", ".git/config", ".git/objects/x", ".git/refs/x"} {
+		os.MkdirAll(filepath.Dir(filepath.Join(dir, f)), 0o755)
+		os.WriteFile(filepath.Join(dir, f), nil, 0o644)
+	}
+	w, err := walk(dir, "", AutoRun())
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(w.named)
+	slices.Sort(w.pinned)
+	if got := fmt.Sprint(w.named); got != "[.git/config .git/modules/m/config .git/modules/m/hooks bare/config]" {
+		t.Errorf("named %s", got)
+	}
+	if got := fmt.Sprint(w.pinned); got != "[.git .git/modules/m bare]" {
+		t.Errorf("pinned %s", got)
+	}
+	if _, ok := w.autorun[".git/modules/m/hooks/pre-commit"]; !ok {
+		t.Error("a hook of a module is not watched")
+	}
+}
+
 func TestAFolderTooDeepToLookIntoIsWatched(t *testing.T) {
 	dir := t.TempDir()
 	deep := dir + strings.Repeat("/d", walkDepth+3)
 	if err := os.MkdirAll(deep, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	w, err := walk(dir, AutoRun())
+	w, err := walk(dir, "", AutoRun())
 	if _, ok := w.autorun[strings.Repeat("d/", walkDepth)+"d"]; err != nil || !ok || len(w.autorun) != 1 {
 		t.Errorf("%v %v", w.autorun, err)
 	}
@@ -73,7 +97,7 @@ func BenchmarkWalk(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := walk(dir, AutoRun()); err != nil {
+		if _, err := walk(dir, "", AutoRun()); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -192,6 +192,14 @@ func TestNoWayOut(t *testing.T) {
 		}
 		delete(arg, "wires")
 		text, _ = json.Marshal(arg)
+		for _, m := range []Mode{Review, Strict} {
+			c := p.config(w, "/usr/bin/python3", "-c", string(script), string(text))
+			c.Files = m
+			l := run(t, w, c)
+			if got := wires.taken(); len(got) > 0 || l.code != 0 || strings.Contains(l.out, "STATEKEY") || strings.Contains(l.out, "SSHKEY") {
+				t.Errorf("%s: REACHED from inside: %q; %s", m, got, l)
+			}
+		}
 		l := run(t, w, p.config(w, "/usr/bin/python3", "-c", string(script), string(text)))
 		if got := wires.taken(); len(got) > 0 {
 			t.Errorf("REACHED from inside: %q", got)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -15,11 +17,10 @@ import (
 func (v *view) placeTrees() error {
 	for _, p := range v.live() {
 		tree := v.trees[p]
-		fd := int(tree.Fd())
-		if v.root == "" {
-			tree.Close() // it is where it was
-			continue
+		if tree == nil {
+			continue // it is where it was
 		}
+		fd := int(tree.Fd())
 		if err := setAttributes(fd, false, true); err != nil {
 			return onPath("place workspace", p, err)
 		}
@@ -52,16 +53,26 @@ func (v *view) collect() error {
 	return err
 }
 
+// watched are the directories in which what the command does is real at once: all
+// but the workspace of a review.
+func (v *view) watched() []watched {
+	if v.root == "" {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(v.orders.Watched), func(w watched) bool {
+		return v.orders.Files == Review && w.Root == v.orders.Workspace
+	})
+}
+
 // coverSockets covers the sockets that the machine has in the workspace. Through
 // an overlay nobody answers on them anyway.
 func (v *view) coverSockets() error {
-	if v.root == "" || v.orders.Files == Review {
-		return nil
-	}
-	for _, s := range v.orders.Sockets {
-		err := v.coverFile(v.at(s))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return onPath("cover sockets", s, err)
+	for _, w := range v.watched() {
+		for _, s := range w.Sockets {
+			err := v.coverFile(v.at(filepath.Join(w.Root, s)))
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return onPath("cover sockets", s, err)
+			}
 		}
 	}
 	return nil
@@ -104,30 +115,29 @@ func (v *view) pin(path string) error {
 // it stands in are mounted upon themselves first: else one could be renamed away,
 // and another one made in its place.
 func (v *view) protect() error {
-	if v.root == "" || v.orders.Files == Review {
-		return nil
-	}
-	for _, p := range v.orders.Pinned {
-		if err := v.upon(p, false); err != nil {
-			return onPath("protect", p, err)
+	for _, w := range v.watched() {
+		for _, p := range w.Pinned {
+			if err := v.upon(w.Root, p, false); err != nil {
+				return onPath("protect", p, err)
+			}
 		}
-	}
-	for _, p := range v.orders.Protected {
-		if err := v.upon(p, true); err != nil {
-			return onPath("protect", p, err)
+		for _, p := range w.Protected {
+			if err := v.upon(w.Root, p, true); err != nil {
+				return onPath("protect", p, err)
+			}
 		}
 	}
 	return nil
 }
 
-// upon mounts the path of the workspace upon itself. It follows no link.
-func (v *view) upon(path string, readOnly bool) error {
-	workspace, err := unix.Open(v.at(v.orders.Workspace), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+// upon mounts the path below root upon itself. It follows no link.
+func (v *view) upon(root, path string, readOnly bool) error {
+	dir, err := unix.Open(v.at(root), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
-	defer unix.Close(workspace)
-	to, err := unix.Openat2(workspace, path, &unix.OpenHow{Flags: unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC,
+	defer unix.Close(dir)
+	to, err := unix.Openat2(dir, path, &unix.OpenHow{Flags: unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // it was removed since we looked; Changes tells

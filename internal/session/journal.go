@@ -76,7 +76,7 @@ func (t *Table) replay() (news bool, err error) {
 			return news, fmt.Errorf("session: %s:%d: not a quarantine or release: restore the file, or remove it to pardon every session", j.f.Name(), j.line+1)
 		}
 		if e.Why == "" {
-			delete(t.stopped, e.Session)
+			t.pardon(e.Session)
 		} else {
 			t.stopped[e.Session] = e.Why
 		}

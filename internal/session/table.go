@@ -147,11 +147,19 @@ func (t *Table) Release(id call.SessionID) (was bool, err error) {
 	if err := t.note(entry{Session: id}); err != nil {
 		return true, fmt.Errorf("session: release of %q: %w", id, err)
 	}
+	t.pardon(id)
+	return true, nil
+}
+
+// pardon ends a quarantine, and what inspectors held against the session.
+func (t *Table) pardon(id call.SessionID) {
+	if _, was := t.stopped[id]; !was {
+		return
+	}
 	delete(t.stopped, id)
 	for _, end := range t.ends {
 		end(id)
 	}
-	return true, nil
 }
 
 // List returns the sessions known, the last active first, quarantined ones

@@ -193,3 +193,38 @@ func TestProcessesShareOneJournal(t *testing.T) {
 		t.Errorf("%d are stopped, want 202", got)
 	}
 }
+
+func TestAReleaseBeginsAnewWhatIsRememberedOfASession(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	open := func() *Table {
+		tab, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { tab.Close() })
+		return tab
+	}
+	tab := open()
+	remembered := NewLocal[int](tab)
+	forgotten := 0
+	tab.OnEnd(func(id call.SessionID) {
+		if id == "s" {
+			forgotten++
+		}
+	})
+	remembered.Do("s", func(n *int) { *n = 7 })
+	if err := tab.Stop("because", "s"); err != nil {
+		t.Fatal(err)
+	}
+	if was, err := tab.Release("s"); !was || err != nil {
+		t.Fatalf("%v, %v", was, err)
+	}
+	remembered.Do("s", func(n *int) {
+		if *n != 0 || forgotten != 1 {
+			t.Errorf("after a release: %d remembered, %d times forgotten", *n, forgotten)
+		}
+	})
+	if _, err := tab.Release("other"); err != nil || forgotten != 1 {
+		t.Errorf("%v, %d times forgotten", err, forgotten)
+	}
+}

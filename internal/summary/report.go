@@ -19,8 +19,9 @@ type Totals struct {
 	Up         int64 `json:"up"`
 	Model      int   `json:"model_calls"`
 	ModelUp    int64 `json:"model_up"`
-	Hosts      int   `json:"hosts"` // besides the model's
-	Blocked    int   `json:"blocked"`
+	Hosts      int   `json:"hosts"`     // besides the model's
+	Blocked    int   `json:"blocked"`   // besides telemetry
+	Telemetry  int   `json:"telemetry"` // refused quietly
 	Held       int   `json:"held"`
 	WouldBlock int   `json:"would_block"` // more, by the other policy or by enforcing
 }
@@ -101,7 +102,7 @@ func (r *Report) heading() []string {
 	for _, c := range []struct {
 		n    int
 		what string
-	}{{r.Blocked, "blocked"}, {r.Held, "held"}, {r.Open, "not over"}} {
+	}{{r.Blocked, "blocked"}, {r.Held, "held"}, {r.Telemetry, "telemetry refused"}, {r.Open, "not over"}} {
 		if c.n > 0 {
 			h = append(h, fmt.Sprintf("%d %s", c.n, c.what))
 		}

@@ -185,6 +185,8 @@ func (s *Session) count(r *Row, d *call.Record, who *call.Caller, up int64) {
 	switch {
 	case r.Observed:
 		t.WouldBlock++
+	case r.Verdict == call.Block && r.Kind == Telemetry:
+		t.Telemetry++
 	case r.Verdict == call.Block:
 		t.Blocked++
 	case r.Verdict == call.Hold:

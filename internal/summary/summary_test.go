@@ -176,7 +176,7 @@ func TestWhatAgentsChooseCannotForgeTheTable(t *testing.T) {
 		if err := (Banner{Policy: e, Agent: e, Log: e, Console: e, Notes: []string{e}}).Print(&b, Style{}); err != nil {
 			t.Fatal(err)
 		}
-		if strings.ContainsAny(b.String(), "\x1b\x9b\u202e\u200b\t\x00") {
+		if strings.ContainsAny(b.String(), "\x1b\u009b\u202e\u200b\t\x00") {
 			t.Errorf("%q: the banner is %q", e, b.String())
 		}
 		b.Reset()
@@ -299,4 +299,36 @@ func TestTheBeginningSaysWhatHolds(t *testing.T) {
 		}
 	}
 	golden(t, "banner.txt", b.String())
+}
+
+// Whatever stands in records, the table is made of lines that fit.
+func FuzzTable(f *testing.F) {
+	f.Add("api.example", "/v1/x", "curl < bash", "no secrets out", "secret/x", uint8(60))
+	f.Add("\x1b[2J", "\u202e", "\xff", "\n", "\x00", uint8(0))
+	f.Fuzz(func(t *testing.T, host, path, by, rule, kind string, width uint8) {
+		s := New(Options{Would: strict, Strict: "strict"})
+		for i, v := range []call.Verdict{call.Allow, call.Hold, call.Block} {
+			d, c := made{method: "POST", url: "https://h/", by: by, agent: by}.records(i)
+			d.Host, d.Target, d.Category = host, path, kind
+			d.Decision = &call.Decision{Verdict: v, Rule: rule, Findings: []call.Finding{{Kind: kind, Place: call.Place{Part: path}}}}
+			s.Write(d)
+			s.Write(c)
+		}
+		out := printed(t, s.Report(), Style{Width: int(width)})
+		most := max(int(width), widthMin)
+		if width == 0 {
+			most = widthDefault
+		}
+		for line := range strings.Lines(out) {
+			line = strings.TrimSuffix(line, "\n")
+			if utf8.RuneCountInString(line) > most || !utf8.ValidString(line) {
+				t.Errorf("%d columns: %q", most, line)
+			}
+			for _, r := range line {
+				if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+					t.Errorf("%q", line)
+				}
+			}
+		}
+	})
 }

@@ -3,60 +3,50 @@
 // allowed, blocked and redacted destinations, and must finish.
 //
 // The agents are large and partly not free: make agents installs them from npm, in
-// the versions of npm/package.json, and runs this. Nothing of them is part of
+// the versions that npm/*/package.json name, and runs this. Nothing of them is part of
 // outvet. Without OUTVET_AGENTS=1 all is skipped; an agent that is not installed is
 // skipped by name.
 package agents
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"outvet/call"
 	"outvet/internal/policy"
+	"outvet/test/process"
 )
 
 // binary is where TestMain built outvet.
 var binary string
 
-func TestMain(m *testing.M) { os.Exit(build(m)) }
-
-func build(m *testing.M) int {
+func TestMain(m *testing.M) {
 	if os.Getenv("OUTVET_AGENTS") == "" {
-		return m.Run()
+		os.Exit(m.Run())
 	}
-	dir, err := os.MkdirTemp("", "outvet-agents")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "outvet")
-	if out, err := exec.Command("go", "build", "-o", binary, "outvet/cmd/outvet").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "%s%v\n", out, err)
-		return 1
-	}
-	return m.Run()
+	os.Exit(process.Main(m, &binary))
 }
 
 // An actor is an agent as it is started. What it needs beside the environment of
 // all is in prepare.
 type actor struct {
+	label   string // of the test; "" is name
 	name    string // of the table of agents, and of its preset
 	command []string
 	env     []string
 	prepare func(t *testing.T, home string)
 	model   string // host of its model
+	method  string // by which it calls it; "" is POST
 	refused int    // calls to a model that is refused, at most
 	preset  string // added to its policy, beside its own preset
 	both    bool   // it names its session to the model and to its commands alike
@@ -73,6 +63,8 @@ var actors = []actor{
 		"-c", `model_providers.scripted.base_url="https://api.openai.com/v1"`, "-c", `model_providers.scripted.env_key="OPENAI_API_KEY"`,
 		"-c", `model_providers.scripted.wire_api="responses"`, prompt}, model: "api.openai.com", refused: 2,
 		env: []string{"OPENAI_API_KEY=sk-made-up"}, both: true, calls: true},
+	{label: "codex over a WebSocket", name: "codex", command: []string{"codex", "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox",
+		"-c", `model="gpt-5"`, prompt}, model: "api.openai.com", refused: 2, env: []string{"CODEX_API_KEY=sk-made-up"}, both: true, calls: true, method: "GET"},
 	{name: "gemini", command: []string{"gemini", "--skip-trust", "-m", "gemini-2.5-flash", "--yolo", "-p", prompt}, model: "generativelanguage.googleapis.com", refused: 2,
 		env: []string{"GEMINI_API_KEY=made-up"}},
 	{name: "copilot", command: []string{"copilot", "--allow-all-tools", "--allow-all-urls", "-p", prompt}, model: "api.openai.com", refused: 1,
@@ -110,7 +102,7 @@ func installed(t *testing.T, name string) string {
 	if os.Getenv("OUTVET_AGENTS") == "" {
 		t.Skip("make agents runs real agents")
 	}
-	path, err := filepath.Abs(filepath.Join("npm", "node_modules", ".bin", name))
+	path, err := filepath.Abs(filepath.Join("npm", name, "node_modules", ".bin", name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,31 +132,23 @@ func set(t *testing.T, text string) *stage {
 	write(t, filepath.Join(s.work, "secret.txt"), "token="+secret)
 	ca := filepath.Join(s.state, "origin.pem")
 	write(t, ca, string(s.origin.ca))
-	cmd := exec.Command(binary, "serve", "--policy", file, "--state", s.state, "--listen", "127.0.0.1:0", "--console", "127.0.0.1:0",
-		"--upstream-ca", ca, "--connect-to", ":443:"+s.origin.tls, "--connect-to", ":80:"+s.origin.plain, "--upstream-proxy", "none", "--processes")
-	out, err := cmd.StdoutPipe()
+	p, err := process.Begin(exec.Command(binary, process.Args(s.state, "--policy", file, "--upstream-ca", ca, "--connect-to", ":443:"+s.origin.tls,
+		"--connect-to", ":80:"+s.origin.plain, "--upstream-proxy", "none", "--processes")...))
+	if err == nil {
+		err = p.Ready(30 * time.Second)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() {
-		cmd.Process.Signal(os.Interrupt)
-		cmd.Wait()
+		if err := p.End(syscall.SIGTERM, 20*time.Second); err != nil {
+			t.Error(err)
+		}
 		if t.Failed() {
-			t.Logf("outvet said\n%s", errs.String())
+			t.Logf("outvet said\n%s", p.Errs)
 		}
 	})
-	line := make([]byte, 200)
-	n, _ := out.Read(line)
-	m := regexp.MustCompile(`proxy=(\S+)`).FindSubmatch(line[:n])
-	if m == nil {
-		t.Fatalf("outvet did not get ready: %s%s", line[:n], errs.String())
-	}
-	s.proxy = "http://" + string(m[1])
+	s.proxy = "http://" + p.Proxy
 	return s
 }
 
@@ -264,7 +248,7 @@ func (s *stage) show(t *testing.T) {
 
 func TestAgentsFinishWithWhatTheyMayAndSeeWhatTheyMayNot(t *testing.T) {
 	for _, a := range actors {
-		t.Run(a.name, func(t *testing.T) {
+		t.Run(cmp.Or(a.label, a.name), func(t *testing.T) {
 			path := installed(t, a.name)
 			s := set(t, policyOf(t, a, scriptRules))
 			out, err := s.run(t, a, path)
@@ -304,7 +288,7 @@ func (s *stage) attributed(t *testing.T, a actor) {
 			if l.Caller.Agent != (call.Attr{Value: a.name, Mark: call.Observed}) {
 				t.Errorf("the call to %s is of agent %+v", l.Host, l.Caller.Agent)
 			}
-		case l.Host == a.model && l.Method == "POST":
+		case l.Host == a.model && l.Method == cmp.Or(a.method, "POST"):
 			seen[l.Host] = true
 			if a.both && l.Verdict == call.Allow {
 				conversations[l.Caller.Conversation.Value] = true
@@ -355,7 +339,7 @@ func (s *stage) bounded(t *testing.T) {
 
 func TestAgentsWhoseModelIsRefusedSaySoAndStop(t *testing.T) {
 	for _, a := range actors {
-		t.Run(a.name, func(t *testing.T) {
+		t.Run(cmp.Or(a.label, a.name), func(t *testing.T) {
 			path := installed(t, a.name)
 			s := set(t, policyOf(t, a, "  - {name: no model, to: "+a.model+", verdict: block, reason: The model is refused here.}\n"))
 			began := time.Now()
@@ -367,7 +351,7 @@ func TestAgentsWhoseModelIsRefusedSaySoAndStop(t *testing.T) {
 			}
 			n := 0
 			for _, l := range s.record(t) {
-				if l.Host == a.model && l.Method == "POST" && !strings.Contains(l.Target, "/api/") {
+				if l.Host == a.model && l.Method == cmp.Or(a.method, "POST") && !strings.Contains(l.Target, "/api/") {
 					n++
 				}
 			}

@@ -220,24 +220,41 @@ func anthropic(w http.ResponseWriter, t *turn) {
 		"message_stop", object{"type": "message_stop"})
 }
 
-func responses(w http.ResponseWriter, t *turn) {
-	item := object{"type": "message", "id": "msg_scripted", "role": "assistant", "status": "completed",
+// response is the answer, and the one item in it.
+func response(t *turn) (item, done object) {
+	item = object{"type": "message", "id": "msg_scripted", "role": "assistant", "status": "completed",
 		"content": []any{object{"type": "output_text", "text": t.text, "annotations": []any{}}}}
 	if t.tool != "" {
 		item = object{"type": "function_call", "id": "fc_" + t.id, "call_id": t.id, "name": t.tool, "arguments": t.json(), "status": "completed"}
 	}
-	done := object{"id": "resp_scripted", "object": "response", "created_at": 1, "status": "completed", "model": "scripted", "output": []any{item},
+	done = object{"id": "resp_scripted", "object": "response", "created_at": 1, "status": "completed", "model": "scripted", "output": []any{item},
 		"usage": object{"input_tokens": 1, "output_tokens": 1, "total_tokens": 2, "input_tokens_details": object{"cached_tokens": 0},
 			"output_tokens_details": object{"reasoning_tokens": 0}}}
-	if !t.stream {
+	return item, done
+}
+
+func responses(w http.ResponseWriter, t *turn) {
+	if _, done := response(t); !t.stream {
 		reply(w, done)
 		return
 	}
+	var all []any
+	for _, e := range responseEvents(t) {
+		all = append(all, e["type"], e)
+	}
+	events(w, all...)
+}
+
+// responseEvents is the answer in pieces.
+func responseEvents(t *turn) []object {
+	item, done := response(t)
 	begun := object{"id": "resp_scripted", "object": "response", "status": "in_progress", "output": []any{}}
-	events(w, "response.created", object{"type": "response.created", "sequence_number": 0, "response": begun},
-		"response.output_item.added", object{"type": "response.output_item.added", "sequence_number": 1, "output_index": 0, "item": item},
-		"response.output_item.done", object{"type": "response.output_item.done", "sequence_number": 2, "output_index": 0, "item": item},
-		"response.completed", object{"type": "response.completed", "sequence_number": 3, "response": done})
+	return []object{
+		{"type": "response.created", "sequence_number": 0, "response": begun},
+		{"type": "response.output_item.added", "sequence_number": 1, "output_index": 0, "item": item},
+		{"type": "response.output_item.done", "sequence_number": 2, "output_index": 0, "item": item},
+		{"type": "response.completed", "sequence_number": 3, "response": done},
+	}
 }
 
 func completions(w http.ResponseWriter, t *turn) {

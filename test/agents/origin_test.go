@@ -68,6 +68,9 @@ func listen(t *testing.T) net.Listener {
 }
 
 func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if o.model.talk(w, r) {
+		return
+	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, bodyMax))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -84,6 +87,7 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, `{}`)
 		return
 	}
+	time.Sleep(500 * time.Millisecond) // the program is gone once it has its answer: a busy machine needs time to look
 	fmt.Fprintf(w, "origin got %s %s: %s\n", r.Method, r.URL.Path, body)
 }
 

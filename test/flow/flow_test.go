@@ -6,7 +6,7 @@
 //	origin            starts the servers that stand for the internet; what they
 //	                  receive is appended to $WORK/origin.log
 //	serve [ARG…]      starts outvet serve with state in $WORK/state; sets PROXY, ADDR (of it),
-//	                  CONSOLE, CA and TOKEN
+//	                  CONSOLE, CA and TOKEN; with --dns also DNS and DNS_PORT
 //	end [kill]        ends it by SIGTERM (exit code 0 expected) or SIGKILL;
 //	                  its output is in serve.out and serve.err
 //	hup               sends it SIGHUP
@@ -22,6 +22,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -131,6 +132,9 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	switch err := p.Ready(10 * time.Second); {
 	case err == nil:
 		setServed(ts, p.Proxy, p.Console)
+		host, port, _ := net.SplitHostPort(p.DNS)
+		ts.Setenv("DNS", host)
+		ts.Setenv("DNS_PORT", port)
 	case neg:
 		ts.Logf("%s", p.Errs)
 	default:

@@ -55,6 +55,7 @@ func newOrigin(log, repos string) (*origin, error) {
 	mux.HandleFunc("/sse", o.sse)
 	mux.HandleFunc("/status/{code}", o.status)
 	mux.HandleFunc("/ws", o.webSocket)
+	mux.HandleFunc("/slow/", func(w http.ResponseWriter, r *http.Request) { time.Sleep(time.Second); o.echo(w, r) })
 	mux.HandleFunc("/page", o.page)
 	mux.HandleFunc("/after", o.after)
 	mux.HandleFunc("/closed", func(http.ResponseWriter, *http.Request) { o.once.Do(func() { close(o.talked) }) })

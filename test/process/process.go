@@ -52,22 +52,23 @@ func Environment(home string, more ...string) []string {
 // A Process is a running outvet serve.
 type Process struct {
 	Proxy, Console string // addresses, once it was Ready
+	DNS            string // "" without a resolver
 	Cmd            *exec.Cmd
 	Errs           *Buffer       // its standard error
 	Ended          chan struct{} // closed when it is over
 	Err            error         // of Wait, once it is over
 
-	ready chan [2]string
+	ready chan [3]string
 }
 
 // ErrEnded says that a process was over before it was ready.
 var ErrEnded = errors.New("it ended before it was ready")
 
-var ready = regexp.MustCompile(`^ready proxy=(\S+) console=(\S+)$`)
+var ready = regexp.MustCompile(`^ready proxy=(\S+) console=(\S+?)(?: dns=(\S+))?$`)
 
 // Begin starts cmd. What cmd has as standard output and error gets a copy.
 func Begin(cmd *exec.Cmd) (*Process, error) {
-	p := &Process{Cmd: cmd, Errs: &Buffer{}, Ended: make(chan struct{}), ready: make(chan [2]string, 1)}
+	p := &Process{Cmd: cmd, Errs: &Buffer{}, Ended: make(chan struct{}), ready: make(chan [3]string, 1)}
 	var out io.Writer = io.Discard
 	if cmd.Stdout != nil {
 		out, cmd.Stdout = cmd.Stdout, nil
@@ -89,7 +90,7 @@ func Begin(cmd *exec.Cmd) (*Process, error) {
 		for lines.Scan() {
 			if m := ready.FindStringSubmatch(lines.Text()); m != nil && !said {
 				said = true
-				p.ready <- [2]string{m[1], m[2]}
+				p.ready <- [3]string(m[1:])
 			}
 		}
 		p.Err = cmd.Wait()
@@ -102,7 +103,7 @@ func Begin(cmd *exec.Cmd) (*Process, error) {
 func (p *Process) Ready(most time.Duration) error {
 	select {
 	case at := <-p.ready:
-		p.Proxy, p.Console = at[0], at[1]
+		p.Proxy, p.Console, p.DNS = at[0], at[1], at[2]
 		return nil
 	case <-p.Ended:
 		return errors.Join(ErrEnded, p.Err)

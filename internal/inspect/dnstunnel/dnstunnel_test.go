@@ -2,6 +2,7 @@ package dnstunnel
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,6 +18,7 @@ import (
 	"outvet/call"
 	"outvet/internal/inspect"
 	"outvet/internal/inspect/inspecttest"
+	"outvet/internal/inspect/secret"
 	"outvet/internal/match"
 	"outvet/internal/payload"
 )
@@ -322,4 +324,48 @@ func FuzzCharge(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// What was read of conversations before is not read again, with this inspector
+// beside another one as without it.
+func TestMemoryOfBodiesIsKept(t *testing.T) {
+	secrets, err := secret.New(secret.Options{Key: []byte("k")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := inspect.NewSet(secrets, New(Options{Key: []byte("k")}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lim := set.Recall(payload.Limits{}, asked("s", "api.example.com"), func(string) bool { return true })
+	if lim.Memory == nil {
+		t.Error("nothing is remembered")
+	}
+}
+
+// The lists are as they were made: sorted, each name once and plain. A change of
+// what is counted shows here.
+func TestTheListsAreAsTheyWereMade(t *testing.T) {
+	names := strings.Fields(hostsText)
+	if !slices.IsSorted(names) || len(slices.Compact(slices.Clone(names))) != len(names) {
+		t.Error("hosts.txt is not sorted, or has a name twice")
+	}
+	if got := fmt.Sprintf("%x", sha256.Sum256([]byte(hostsText)))[:16]; got != "8ffacdbae0ce3f59" {
+		t.Errorf("hosts.txt has the digest %s", got)
+	}
+	for file, text := range map[string]string{"hosts": hostsText, "risky": riskyText, "override": overrideText, "carriers": carriersText} {
+		for line := range strings.Lines(text) {
+			line, _, _ = strings.Cut(line, "#")
+			for _, name := range strings.Fields(line) {
+				if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" || strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".") {
+					t.Errorf("%s: %q is no plain name", file, name)
+				}
+			}
+		}
+	}
+	for _, name := range []string{"oastify.com", "x.oastify.com", "a.b.duckdns.org", "nip.io", "1-2-3-4.sslip.io", "abc.trycloudflare.com", "me.ngrok-free.app"} {
+		if !tables().overridden(name) {
+			t.Errorf("%s counts as a known site", name)
+		}
+	}
 }

@@ -39,7 +39,7 @@ func openUsed(path string, key []byte) (*used, error) {
 	if path == "" {
 		return u, nil
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600) // others may append, too
 	if err != nil {
 		return nil, fmt.Errorf("dnstunnel: %w", err)
 	}
@@ -51,8 +51,10 @@ func openUsed(path string, key []byte) (*used, error) {
 	for r := b[:whole]; len(r) > 0; r = r[usedRecord:] {
 		u.add(binary.BigEndian.Uint64(r), binary.BigEndian.Uint64(r[8:]))
 	}
-	if _, err := f.Seek(int64(whole), io.SeekStart); err != nil {
-		return nil, errors.Join(fmt.Errorf("dnstunnel: %s: %w", path, err), f.Close())
+	if whole < len(b) {
+		if err := f.Truncate(int64(whole)); err != nil {
+			return nil, errors.Join(fmt.Errorf("dnstunnel: %s: %w", path, err), f.Close())
+		}
 	}
 	u.f = f
 	return u, nil

@@ -39,18 +39,18 @@
 // A question is one call, protocol dns, method the type, target the name.
 // Refused questions and those in which something was found have a record each
 // time. One that is let pass and answered with an address stands for its
-// repetitions too, by the same session, for ten minutes or until policy, a
-// quarantine or a kill ends it: the closed record says how often it was asked
-// (outcome.times). What concerns this side alone (localhost, PTR of loopback and
+// repetitions too, by the same session, for ten minutes and as long as the same
+// policy is in force and nothing was stopped: the closed record says how often it
+// was asked (outcome.times). What concerns this side alone (localhost, PTR of loopback and
 // of stand-ins) is no call.
 //
 // # Hostile clients
 //
 // What is no query gets no answer; a malformed one FORMERR. Names are compared in
 // lower case and answered in the case in which they came. Bounded are the
-// stand-ins, the calls that stand for repetitions, questions under way, and for
-// each session the questions a second that need a decision: what goes beyond is
-// dropped, since nothing of it has left. An answer over UDP is never longer than
+// stand-ins, the calls that stand for repetitions, questions and connections
+// under way, in all and of each session, and the questions a second of a session
+// that need a decision: what goes beyond is dropped, since nothing of it has left. An answer over UDP is never longer than
 // the client says, nor than 1232 bytes; beyond that it is cut and the client asks
 // over TCP.
 package dns

@@ -1,7 +1,6 @@
 package dns
 
 import (
-	"context"
 	"sync"
 	"time"
 
@@ -27,8 +26,7 @@ type key struct {
 // windowTime, or for as long as it may go on.
 type window struct {
 	key     key
-	passage *gate.Passage
-	ctx     context.Context // ends with the call's right to go on
+	passage *gate.Passage // at rest
 	guard   *call.Guard
 	ends    time.Time
 	outcome call.Outcome
@@ -53,7 +51,7 @@ func (w *windows) again(k key) *window {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	x := w.byKey[k]
-	if x == nil || x.ctx.Err() != nil || !time.Now().Before(x.ends) {
+	if x == nil || !x.passage.Stands() || !time.Now().Before(x.ends) {
 		return nil
 	}
 	x.outcome.Times++
@@ -61,14 +59,17 @@ func (w *windows) again(k key) *window {
 }
 
 // keep makes p the call for k from now on; o is its outcome so far. It reports
-// false if p must be closed: another came first, or all are to end.
+// false if p must be closed: it was stopped, another came first, or all are to end.
 func (w *windows) keep(k key, p *gate.Passage, o call.Outcome) bool {
 	now := time.Now()
 	o.Times = 1
-	x := &window{key: k, passage: p, ctx: p.Context(), guard: p.Guard, ends: now.Add(windowTime), outcome: o}
+	x := &window{key: k, passage: p, guard: p.Guard, ends: now.Add(windowTime), outcome: o}
+	if !p.Rest() {
+		return false
+	}
 	w.mu.Lock()
 	old := w.byKey[k]
-	if w.over || old != nil && old.ctx.Err() == nil && now.Before(old.ends) {
+	if w.over || old != nil && old.passage.Stands() && now.Before(old.ends) {
 		w.mu.Unlock()
 		return false
 	}

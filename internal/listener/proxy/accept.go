@@ -17,19 +17,27 @@ const (
 // Serve answers on l until Shutdown, and then returns nil. Beyond MaxConns
 // clients it accepts none until one has gone: those who wait are not refused.
 func (s *Server) Serve(l net.Listener) error {
-	return s.serveOn(l, true, func(nc net.Conn, a *arrival) { s.follow(s.serveFront(nc, a, nil), a) })
+	return s.serveOn(l, nil, func(nc net.Conn, a *arrival) { s.follow(s.serveFront(nc, a, nil), a) })
 }
 
-// serveOn lets greet serve what l accepts. own says that l is an address at which
-// a call could arrive.
-func (s *Server) serveOn(l net.Listener, own bool, greet func(net.Conn, *arrival)) error {
+// serveOn lets greet serve what l accepts. With room, something is put into it
+// before a connection is accepted; such a listener is elsewhere, so that no call
+// could arrive at its address.
+func (s *Server) serveOn(l net.Listener, room chan struct{}, greet func(net.Conn, *arrival)) error {
 	s.start.Do(s.setUp)
-	if !s.listen(l, own) {
+	if !s.listen(l, room == nil) {
 		l.Close()
 		return nil
 	}
 	defer s.accepting.Done()
 	for {
+		if room != nil {
+			select {
+			case room <- struct{}{}:
+			case <-s.deaf:
+				return nil
+			}
+		}
 		select {
 		case s.slots <- struct{}{}:
 		case <-s.deaf:
@@ -37,10 +45,13 @@ func (s *Server) serveOn(l net.Listener, own bool, greet func(net.Conn, *arrival
 		}
 		c, err := l.Accept()
 		if err == nil {
-			go greet(c, s.arrive())
+			go greet(c, s.arrive(c))
 			continue
 		}
 		<-s.slots
+		if room != nil {
+			<-room
+		}
 		select {
 		case <-s.deaf:
 			return nil
@@ -92,7 +103,6 @@ func (s *Server) follow(t *tunnel, a *arrival) {
 func (s *Server) serveFront(nc net.Conn, a *arrival, e *Entry) *tunnel {
 	c := s.newConn(context.Background(), nc, nil)
 	c.arrival, c.entry = a, e
-	c.witness = s.witness(nc)
 	c.serve()
 	return c.tunnel
 }

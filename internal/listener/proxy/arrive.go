@@ -2,9 +2,12 @@ package proxy
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"outvet/call"
 )
 
 // hearTime is how long Shutdown waits for clients that were accepted to say what
@@ -15,14 +18,27 @@ const hearTime = time.Second
 // An arrival is a client's connection until the first request or raw connection
 // in it has begun, which Shutdown then waits for. A nil arrival is over.
 type arrival struct {
-	s    *Server
-	over atomic.Bool
+	s       *Server
+	over    atomic.Bool
+	witness call.Witness // of who made it; nil for nobody
 }
 
 // arrive notes that a connection was accepted.
-func (s *Server) arrive() *arrival {
+func (s *Server) arrive(nc net.Conn) *arrival {
 	s.fresh.Add(1)
-	return &arrival{s: s}
+	a := &arrival{s: s}
+	if s.Witness != nil {
+		a.witness = s.Witness(nc)
+	}
+	return a
+}
+
+// who returns who knows what made the connection, or nil.
+func (a *arrival) who() call.Witness {
+	if a == nil {
+		return nil
+	}
+	return a.witness
 }
 
 // begun notes that something has begun in it, or that it is over.

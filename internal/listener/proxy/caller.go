@@ -75,25 +75,6 @@ func said(h http.Header) call.Attr {
 	return call.Attr{Value: name}
 }
 
-// witness returns who knows what made nc, or nil.
-func (s *Server) witness(nc net.Conn) call.Witness {
-	if s.Witness == nil {
-		return nil
-	}
-	return s.Witness(nc)
-}
-
-// witness returns who knows what made the connection that x came by, or nil.
-func (x *exchange) witness() call.Witness {
-	if x.t != nil {
-		return x.t.witness
-	}
-	if res, ok := x.w.(*response); ok {
-		return res.c.witness
-	}
-	return nil
-}
-
 func printable(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' {

@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"outvet/call"
 	"outvet/internal/answer"
 	"outvet/internal/http1"
 )
@@ -39,13 +38,12 @@ type conn struct {
 	ctx     context.Context
 	cancel  context.CancelFunc // the client is gone
 	peer    string
-	idle    atomic.Bool  // between requests
-	begun   bool         // a request came
-	witness call.Witness // of who made it; nil within a tunnel, and where nobody asks
-	arrival *arrival     // nil within a tunnel
-	entry   *Entry       // by which it came; nil for the proxy's own port, and within a tunnel
-	taken   bool         // over by somebody else
-	until   time.Time    // of the write deadline
+	idle    atomic.Bool // between requests
+	begun   bool        // a request came
+	arrival *arrival    // nil within a tunnel
+	entry   *Entry      // by which it came; nil for the proxy's own port, and within a tunnel
+	taken   bool        // over by somebody else
+	until   time.Time   // of the write deadline
 
 	watch watch
 }
@@ -84,7 +82,7 @@ func (c *conn) next() bool {
 	if c.t == nil && !c.begun && speaksSOCKS(c.r.Ahead()) {
 		nc, ahead := c.takeOver()
 		if c.tunnel = c.s.socks(nc, ahead, c.entry); c.tunnel != nil {
-			c.tunnel.arrival, c.tunnel.witness = c.arrival, c.witness
+			c.tunnel.arrival = c.arrival
 		}
 		return false
 	}

@@ -95,7 +95,8 @@
 // Any password will do. Without a name the session is the peer's address. With
 // Identify a request without one is answered 407, SOCKS without one 0xFF: git and
 // Chromium name themselves only then. Nothing is recorded of that. The agent is what User-Agent or
-// Originator claims.
+// Originator claims, and so is its conversation, in a field of its own. Which
+// program made the connection is found out beside the call, if Witness is set.
 //
 // # An example on the wire
 //

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"net"
 	"net/http"
 
@@ -19,33 +20,55 @@ type Entry struct {
 	Port     uint16
 	Fault    string         // why nothing can come of it: that is recorded, and the connection reset
 	Serve    func(net.Conn) // serves it in place of the proxy, and closes it; nil for none
+
+	// Orphaned reports whether no program holds the client's end any more; nil if
+	// nobody knows.
+	Orphaned func(net.Conn) bool
+
+	over func() // gives back what the connection took
 }
 
-// ServeEntries answers on l, like Serve, connections of which find tells what they
-// are for. find is called beside others and may not block for long.
-func (s *Server) ServeEntries(l net.Listener, find func(net.Conn) Entry) error {
-	return s.serveOn(l, false, func(nc net.Conn, a *arrival) {
-		e := find(nc)
-		if e.Serve != nil {
-			a.begun()
-			e.Serve(nc)
-			<-s.slots
-			return
+// ServeEntries answers on all listeners, like Serve, connections of which find
+// tells what they are for. find is called beside others and may not block for long.
+// Beyond most connections at a time none is accepted on them, so that who fills
+// them up has done so for itself alone.
+func (s *Server) ServeEntries(all []net.Listener, most int, find func(net.Conn) Entry) error {
+	room := make(chan struct{}, most)
+	ended := make(chan error, len(all))
+	for _, l := range all {
+		go func() {
+			ended <- s.serveOn(l, room, func(nc net.Conn, a *arrival) {
+				e := find(nc)
+				e.over = func() { <-room }
+				s.enterBy(nc, a, &e)
+			})
+		}()
+	}
+	var errs []error
+	for range all {
+		errs = append(errs, <-ended)
+	}
+	return errors.Join(errs...)
+}
+
+// enterBy serves nc, as what e says that it is.
+func (s *Server) enterBy(nc net.Conn, a *arrival, e *Entry) {
+	var t *tunnel
+	switch {
+	case e.Serve != nil:
+		a.begun()
+		e.Serve(nc)
+	case e.Host == "" && e.Fault == "":
+		t = s.serveFront(nc, a, e)
+	default:
+		if t = s.tunnel(nc, nil, e.Host, e.Port, e.Caller); t != nil {
+			t.arrival, t.entry, t.fault = a, e, e.Fault
 		}
-		s.follow(s.enterBy(nc, a, &e), a)
-	})
-}
-
-// enterBy returns the tunnel that nc is, or becomes, or nil if it is over.
-func (s *Server) enterBy(nc net.Conn, a *arrival, e *Entry) *tunnel {
-	if e.Host == "" && e.Fault == "" {
-		return s.serveFront(nc, a, e)
 	}
-	t := s.tunnel(nc, nil, e.Host, e.Port, e.Caller)
-	if t != nil {
-		t.arrival, t.entry, t.fault, t.witness = a, e, e.Fault, s.witness(nc)
+	if t == nil {
+		e.over()
 	}
-	return t
+	s.follow(t, a)
 }
 
 // caller says who sent r.
@@ -63,6 +86,14 @@ func (e *Entry) callerAt(peer, name string) call.Caller {
 		return callerAt(peer, name)
 	}
 	return e.Caller
+}
+
+// orphaned reports whether no program holds the other end of c any more.
+func (e *Entry) orphaned(c *net.TCPConn) bool {
+	if e == nil {
+		return orphaned(c)
+	}
+	return e.Orphaned != nil && e.Orphaned(c)
 }
 
 // from says in c by which way it came in. A nil Entry is the proxy's own port.

@@ -21,7 +21,7 @@ import (
 func (t *tunnel) pass() bool {
 	c, m := gate.TLS(t.host, t.port)
 	t.entry.from(c)
-	c.Caller, c.Witness, c.Grade = t.caller, t.witness, call.Unread
+	c.Caller, c.Grade = t.caller, call.Unread
 	if !t.s.Gate.Unread(*c) {
 		return false
 	}
@@ -35,6 +35,7 @@ func (t *tunnel) pass() bool {
 	t.idle.Store(false)
 	t.arrival.begun()
 	t.calls.Add(1)
+	c.Witness = t.arrival.who()
 	p := t.s.Gate.Open(t.ctx, c, m)
 	if h.Encrypted {
 		p.Veiled("the hello has an encrypted part (ECH), which may ask for another name than " + t.host)

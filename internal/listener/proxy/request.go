@@ -114,6 +114,7 @@ func (x *exchange) describe() *answer.Problem {
 	if u.Scheme != "http" && u.Scheme != "https" {
 		return malformed("the proxy carries requests for http and https URLs and CONNECT, not for " + ascii(u.Scheme, 40) + " URLs")
 	}
+	who.Conversation = conversation(who.Agent.Value, r.Header)
 	x.ws = x.asks()
 	has := x.body.take(r, &x.s.beginnings)   // it needs to see Expect
 	if strings.Contains(r.RequestURI, "#") { // servers differ in what they take for the path
@@ -134,11 +135,12 @@ func (x *exchange) describe() *answer.Problem {
 	if has {
 		x.m.Body = &x.body
 	}
+	x.c.Witness = x.witness()
 	x.m.Target = rawTarget(r.RequestURI)
 	if res, ok := x.w.(*response); ok {
 		x.m.Names = res.q.Names
 	}
-	x.c.Caller, x.c.Witness = who, x.witness()
+	x.c.Caller = who
 	x.entry().from(x.c)
 	return nil
 }

@@ -226,6 +226,9 @@ func (s *Server) leave(t *tunnel) {
 	if t != nil {
 		delete(s.live, t)
 		<-s.slots
+		if t.entry != nil {
+			t.entry.over()
+		}
 	}
 	if s.open--; s.open == 0 && s.closing {
 		close(s.over)

@@ -41,9 +41,8 @@ type tunnel struct {
 	h2      bool         // it carries HTTP/2
 	asked   atomic.Bool  // something came on it that should be a request, or HTTP/2
 	arrival *arrival
-	witness call.Witness // of the connection that it came by; may be nil
-	entry   *Entry       // by which it came; nil for the proxy's own port
-	fault   string       // why nothing in it became a call; written before Close
+	entry   *Entry // by which it came; nil for the proxy's own port
+	fault   string // why nothing in it became a call; written before Close
 	once    sync.Once
 }
 
@@ -77,7 +76,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	if t == nil {
 		return
 	}
-	t.arrival, t.entry, t.witness = c.arrival, c.entry, c.witness
+	t.arrival, t.entry = c.arrival, c.entry
 	c.tunnel = t // which is served when this request is over
 	if _, err := nc.Write([]byte("HTTP/1.1 200 Connection established\r\n\r\n")); err != nil {
 		t.fault = "the client went away"
@@ -88,7 +87,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 func (s *Server) contradict(w http.ResponseWriter, r *http.Request, host string, port uint16) {
 	res := w.(*response)
 	const why = "the field Host of the CONNECT names another host"
-	t := &tunnel{host: host, port: port, caller: res.c.entry.caller(r), entry: res.c.entry, witness: res.c.witness}
+	t := &tunnel{host: host, port: port, caller: res.c.entry.caller(r), entry: res.c.entry, arrival: res.c.arrival}
 	p := s.Gate.Open(r.Context(), t.call("connect", "CONNECT"), nil)
 	res.closing = true
 	s.say(w, r, answer.Fault(r, nil, *misdirected(why), nil), false).close()
@@ -99,7 +98,7 @@ func (s *Server) contradict(w http.ResponseWriter, r *http.Request, host string,
 // names would have to be judged by the rules of the host of the tunnel.
 func (x *exchange) nested() {
 	const why = "a tunnel was asked for inside a tunnel"
-	to := &tunnel{host: x.t.host, port: x.t.port, caller: x.t.caller, entry: x.t.entry, witness: x.t.witness}
+	to := &tunnel{host: x.t.host, port: x.t.port, caller: x.t.caller, entry: x.t.entry, arrival: x.t.arrival}
 	if host, port, ok := authority(x.r.Host); ok {
 		to.host, to.port = host, port
 	}

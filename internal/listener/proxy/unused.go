@@ -41,7 +41,7 @@ func (s *Server) recordUnused(t *tunnel) {
 // call describes the tunnel itself.
 func (t *tunnel) call(protocol, method string) *call.Call {
 	c := &call.Call{
-		Caller: t.caller, Witness: t.witness, Dest: call.Dest{Scheme: "tcp", Host: t.host, Port: t.port},
+		Caller: t.caller, Witness: t.arrival.who(), Dest: call.Dest{Scheme: "tcp", Host: t.host, Port: t.port},
 		Op: call.Op{Protocol: protocol, Method: method, Target: hostPort(t.host, t.port)},
 	}
 	t.entry.from(c)

@@ -100,9 +100,9 @@ func (c *conn) silent(over <-chan struct{}) error {
 		}
 		return err
 	}
-	nc := c.Conn
+	nc, entry := c.Conn, c.entry
 	if t, ok := nc.(*tunnel); ok {
-		nc = t.Conn
+		nc, entry = t.Conn, t.entry
 	}
 	tcp, ok := nc.(*net.TCPConn)
 	if !ok {
@@ -112,7 +112,7 @@ func (c *conn) silent(over <-chan struct{}) error {
 		if err := wasReset(tcp); err != nil {
 			return err
 		}
-		if orphaned(tcp) {
+		if entry.orphaned(tcp) {
 			return io.EOF
 		}
 		select {

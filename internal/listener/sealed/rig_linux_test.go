@@ -50,17 +50,18 @@ var standIns = names{
 
 // A rig is a sandbox before an origin, all real.
 type rig struct {
-	t      testing.TB
-	room   *loopbacktest.Room
-	origin *httptest.Server // TLS, HTTP/1.1 and HTTP/2
-	plain  *httptest.Server // in the clear, HTTP/2 by prior knowledge, too
-	raw    net.Listener     // leads from raw.example, whatever the port
-	roots  *x509.CertPool
-	ca     string // file of the same
-	server *proxy.Server
-	box    *sealed.Sandbox
-	gate   *gate.Gate
-	log    *records
+	t       testing.TB
+	room    *loopbacktest.Room
+	origin  *httptest.Server // TLS, HTTP/1.1 and HTTP/2
+	plain   *httptest.Server // in the clear, HTTP/2 by prior knowledge, too
+	raw     net.Listener     // leads from raw.example, whatever the port
+	roots   *x509.CertPool
+	ca      string         // file of the same
+	origins *x509.CertPool // the authority of the origin
+	server  *proxy.Server
+	box     *sealed.Sandbox
+	gate    *gate.Gate
+	log     *records
 }
 
 var inspectors = sync.OnceValues(func() (*inspect.Set, error) {
@@ -114,6 +115,8 @@ func (r *rig) startOrigin(h http.HandlerFunc) forward.Options {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	r.origins = x509.NewCertPool()
+	r.origins.AddCert(a.Certificate())
 	leaf, err := a.Leaf(host)
 	if err != nil {
 		r.t.Fatal(err)

@@ -29,23 +29,23 @@ type Sandbox struct {
 	Resolver Resolver    // nil for none: queries over TCP are then refused
 	Caller   call.Caller // who lives in it
 	Grade    call.Grade  // how well it is closed
+	MaxConns int         // connections at a time; 4,096
 }
+
+// connsDefault bounds the connections of one sandbox that are open at a time.
+const connsDefault = 4096
 
 // Serve serves the connections of the sandbox until its sockets are closed or
 // Proxy is shut down, which is no error.
 func (s *Sandbox) Serve() error {
-	all := s.Sockets.Listeners()
-	ended := make(chan error, len(all))
-	for _, l := range all {
-		go func() { ended <- s.Proxy.ServeEntries(l, s.entry) }()
+	most := s.MaxConns
+	if most <= 0 {
+		most = connsDefault
 	}
-	var errs []error
-	for range all {
-		if err := <-ended; !errors.Is(err, net.ErrClosed) {
-			errs = append(errs, err)
-		}
+	if err := s.Proxy.ServeEntries(s.Sockets.Listeners(), most, s.entry); !errors.Is(err, net.ErrClosed) {
+		return err
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // standIns are the blocks of addresses that stand for names, or for none: no
@@ -64,7 +64,7 @@ const (
 
 // entry says what c is for.
 func (s *Sandbox) entry(c net.Conn) proxy.Entry {
-	e := proxy.Entry{Listener: "sealed", Grade: s.Grade, Caller: s.Caller}
+	e := proxy.Entry{Listener: "sealed", Grade: s.Grade, Caller: s.Caller, Orphaned: s.Sockets.Orphaned}
 	at, err := s.Sockets.Destination(c)
 	if err != nil { // it is gone already
 		e.Serve = func(c net.Conn) { c.Close() }

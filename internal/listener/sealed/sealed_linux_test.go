@@ -2,6 +2,7 @@ package sealed_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -19,6 +20,9 @@ import (
 
 	"outvet/call"
 	"outvet/internal/kill"
+	"outvet/internal/listener/sealed"
+	"outvet/internal/sandbox/loopback"
+	"outvet/internal/sandbox/loopback/loopbacktest"
 )
 
 // isReset tells how the peer ended c: by a reset, and no byte before it.
@@ -118,12 +122,10 @@ func TestNamesThatDoNotAgreeAreMisdirected(t *testing.T) {
 
 // speaks is a client and a server of a raw protocol.
 type speaks struct {
-	name, port     string
-	first          string // what the client says before it hears anything
-	hello          string // what the server says first
-	say, answer    string
-	serverFirst    bool
-	spokenInWindow bool
+	name, port  string
+	first       string // what the client says before it hears anything
+	hello       string // what the server says first
+	serverFirst bool
 }
 
 var protocolsOfOld = []speaks{
@@ -259,8 +261,8 @@ func TestAClientThatWasToldOfAProxyFindsOne(t *testing.T) {
 			for _, target := range []string{"http", "https"} {
 				u := &url.URL{Scheme: scheme, Host: at, User: url.User("otter")}
 				c := r.client("", func(tr *http.Transport) {
-					tr.Proxy, tr.DialContext = http.ProxyURL(u), nil
-					tr.Dial = func(_, _ string) (net.Conn, error) { return r.room.Dial(at) }
+					tr.Proxy = http.ProxyURL(u)
+					tr.DialContext = func(context.Context, string, string) (net.Conn, error) { return r.room.Dial(at) }
 				})
 				if status, _ := fetch(t, c, target+"://"+host+"/"); status != 200 {
 					t.Errorf("%s by %s: %d", target, u, status)
@@ -406,4 +408,74 @@ func TestAListenerIsClosedAndTheSandboxStaysSealed(t *testing.T) {
 		c.Close()
 		t.Error("a connection stands")
 	}
+}
+
+func TestASandboxFillsUpItselfAlone(t *testing.T) {
+	r := newRig(t, nil, nil, nil, allow, func(r *rig) { r.box.MaxConns = 8 })
+	var all []net.Conn
+	for range 64 { // the kernel accepts them, and they wait
+		all = append(all, r.dial("198.18.0.1:80"))
+	}
+	other := &sealed.Sandbox{Proxy: r.server, Names: standIns, Grade: call.Sealed, Caller: call.Caller{Session: "box-2", SessionMark: call.Observed}}
+	room := loopbacktest.New(t)
+	var err error
+	if room.Do(func() { other.Sockets, err = loopback.Open() }); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- other.Serve() }()
+	c, err := room.Dial("198.18.0.1:80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.SetDeadline(time.Now().Add(loopbacktest.Patience))
+	fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", host)
+	if b, err := io.ReadAll(c); !strings.Contains(string(b), "200 OK") {
+		t.Errorf("%q, %v", b, err)
+	}
+	for _, c := range all {
+		c.Close()
+	}
+	for range 16 { // there is room again, more often than it can hold
+		c := r.client("198.18.0.1", func(tr *http.Transport) { tr.DisableKeepAlives = true })
+		if status, _ := fetch(t, c, "https://"+host+"/"); status != 200 {
+			t.Error(status)
+		}
+	}
+	other.Sockets.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTLSPassesUnreadWherePolicyNamesTheHost(t *testing.T) {
+	text := "version: 1\ndefault: block\nrules:\n  - {name: pins, to: " + host + ", tls: passthrough, verdict: allow}\n"
+	r := newRig(t, nil, nil, nil, text)
+	pinned := func(tr *http.Transport) { tr.TLSClientConfig.RootCAs, tr.DisableKeepAlives = r.origins, true }
+	if status, _ := fetch(t, r.client("198.18.0.1", pinned), "https://"+host+"/"); status != 200 {
+		t.Error(status)
+	}
+	if p := r.log.wait(t, 1)[0]; p.decided.Grade != call.Unread || p.decided.Listener != "sealed" || p.decided.Caller.Session != session1 {
+		t.Errorf("%+v", p.decided)
+	}
+	r.install("version: 1\ndefault: block\nrules:\n  - {name: pins, to: " + host + ", tls: passthrough, verdict: allow}\n  - {name: no, to: " + host + ", verdict: block}\n")
+	if _, err := r.client("198.18.0.1", pinned).Get("https://" + host + "/"); err == nil {
+		t.Error("it passes although a rule speaks against it")
+	}
+}
+
+func TestAHostForRequestsTakesNothingElse(t *testing.T) {
+	text := "version: 1\ndefault: block\nrules:\n  - {name: reads, to: " + host + ", method: GET, verdict: allow}\n"
+	r := newRig(t, nil, nil, nil, text)
+	for _, port := range []string{"80", "443", "22"} {
+		c := r.dial("198.18.0.1:" + port)
+		io.WriteString(c, "\x00\x01tunnel of mine")
+		isReset(t, c)
+	}
+	c := r.dial("198.18.0.1:80")
+	fmt.Fprintf(c, "CONNECT other.example:443 HTTP/1.1\r\nHost: other.example:443\r\n\r\n")
+	if line, _ := bufio.NewReader(c).ReadString('\n'); strings.Contains(line, " 200 ") {
+		t.Errorf("a tunnel within: %q", line)
+	}
+	r.log.wait(t, 4)
 }

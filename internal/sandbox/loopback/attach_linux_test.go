@@ -2,6 +2,7 @@ package loopback
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -9,6 +10,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
 )
 
 // ip runs the program ip in the room.
@@ -139,6 +144,73 @@ func (r *room) serve(name, udp string) (datagrams chan string) {
 	return datagrams
 }
 
+// listens lets the room greet who connects to at, and say again what it hears. It
+// also says something by itself from time to time.
+func (r *room) listens(at string) {
+	r.t.Helper()
+	var l net.Listener
+	var err error
+	r.Do(func() { l, err = net.Listen("tcp", at) })
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				io.WriteString(c, "!")
+				time.Sleep(200 * time.Millisecond)
+				io.WriteString(c, "...")
+				io.Copy(c, c)
+			}()
+		}
+	}()
+}
+
+// embedded makes what an engine makes in containers: a resolver at 127.0.0.11, on
+// another port, and a rule that leads there from port 53.
+func (r *room) embedded() {
+	r.t.Helper()
+	var p net.PacketConn
+	var err error
+	r.Do(func() {
+		if p, err = net.ListenPacket("udp", "127.0.0.11:5353"); err != nil {
+			return
+		}
+		c, _ := nftables.New()
+		t := c.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: "engine"})
+		rs := &ruleset{c: c, table: t}
+		ch := rs.chain("out", nftables.ChainTypeNAT, nftables.ChainHookOutput, nftables.ChainPriorityNATDest)
+		rs.rule(ch, rs.toAddr(embedded), protocol(unix.IPPROTO_UDP), toPort(53), []expr.Any{
+			&expr.Immediate{Register: 1, Data: embedded.AsSlice()}, &expr.Immediate{Register: 2, Data: []byte{5353 >> 8, 5353 & 0xff}},
+			&expr.NAT{Type: expr.NATTypeDestNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: 1, RegProtoMin: 2},
+		})
+		err = c.Flush()
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { p.Close() })
+	go func() {
+		for b := make([]byte, 64); ; {
+			_, from, err := p.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			p.WriteTo([]byte("outside"), from)
+		}
+	}()
+	var got string
+	if r.Do(func() { got, err = ask("127.0.0.11:53") }); got != "outside" {
+		r.t.Fatalf("the engine's resolver does not answer: %q, %v", got, err)
+	}
+}
+
 func (r *room) hear(to string) string {
 	c, err := r.Dial(to)
 	if err != nil {
@@ -156,8 +228,23 @@ func TestBehindAWireOnlyAnswersToNodesLeave(t *testing.T) {
 			t.Fatalf("the street is not paved: %s said %q", to, got)
 		}
 	}
-	if _, err := s.inside.Dial(nodeAt + ":80"); err != nil { // open when the wall comes
-		t.Fatal(err)
+	s.node.listens("10.77.0.1:81")
+	s.neighbour.listens("10.77.0.3:81")
+	var before []net.Conn // open when the wall comes
+	for i, to := range []string{nodeAt + ":81", neighbourAt + ":81", nodeAt + ":81", neighbourAt + ":81"} {
+		if i == 2 {
+			s.inside.embedded() // from now on connections are tracked
+		}
+		c, err := s.inside.Dial(to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(time.Second))
+		if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		before = append(before, c)
 	}
 	socks := attached(t, s.inside, netip.MustParseAddr(nodeAt), netip.MustParseAddr(nodeAt6))
 	echo(socks)
@@ -165,6 +252,22 @@ func TestBehindAWireOnlyAnswersToNodesLeave(t *testing.T) {
 	s.inside.ip("neigh flush dev eth0") // neighbours are still found
 	s.node.ip("neigh flush dev br0")
 
+	for _, c := range before {
+		c.SetDeadline(time.Now().Add(2 * time.Second))
+		io.WriteString(c, "more")
+		if n, err := io.ReadFull(c, make([]byte, 4)); err == nil {
+			t.Errorf("%s still answers", c.RemoteAddr())
+		} else if n > 3 {
+			t.Error(err)
+		}
+	}
+	for _, to := range []string{"127.0.0.11:53", "127.0.0.11:5353"} {
+		s.inside.Do(func() {
+			if got, _ := ask(to); got == "outside" || to == "127.0.0.11:53" && got != "127.0.0.11" {
+				t.Errorf("a query to %s is answered with %q", to, got)
+			}
+		})
+	}
 	for _, to := range []string{insideAt + ":80", "[" + insideAt6 + "]:80"} {
 		if got := s.node.hear(to); got != "inside" {
 			t.Errorf("a probe of the node at %s got %q", to, got)

@@ -324,3 +324,45 @@ func TestEchoRequestsAreNotAnsweredButOnLoopback(t *testing.T) {
 		})
 	}
 }
+
+func TestWhoHoldsTheOtherEndIsKnown(t *testing.T) {
+	both(t, func(t *testing.T, way capture) {
+		r := newRoom(t)
+		made := r.open(way)
+		a, b := pair(t)
+		if err := made.Send(a); err != nil {
+			t.Fatal(err)
+		}
+		made.Close()
+		s, err := Receive(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		for _, to := range []string{"93.184.216.34:80", "[2606:4700::1111]:80"} {
+			c, err := r.Dial(to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l := s.TCP4
+			if to[0] == '[' {
+				l = s.TCP6
+			}
+			server, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer server.Close()
+			c.CloseWrite()
+			if s.Orphaned(server) {
+				t.Errorf("%s: orphaned while its client waits", to)
+			}
+			c.Close()
+			for end := time.Now().Add(patience); !s.Orphaned(server); time.Sleep(time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatalf("%s: held although its client left", to)
+				}
+			}
+		}
+	})
+}

@@ -16,7 +16,8 @@
 //	            to 127/8, ::1 and own addresses, where the command's own servers
 //	            are; port 53 of those does. Echo requests, and what would go out by
 //	            another interface than lo, are dropped
-//	sockets     TCP on port 15001 of all addresses, transparent; UDP on port 53
+//	sockets     TCP on port 15001 of all addresses, transparent; UDP on port 53;
+//	            one that asks the kernel about the other sockets there
 //
 // Where the kernel has no tproxy, the rule is a redirect in the hook for output
 // (nat) to listeners at 127.0.0.1 and ::1. Where it has neither, Open fails. Where
@@ -38,6 +39,10 @@
 //
 //	10   to NODE lookup main
 //	20   lookup local          before, it was rule 0
+//
+// What was connected before is no such answer and ends. Queries pass by the rules
+// with which an engine leads them to its own resolver at 127.0.0.11, and nothing
+// gets there: its socket is inside, who serves it is not.
 //
 // # Whose thread
 //

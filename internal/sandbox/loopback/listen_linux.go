@@ -1,11 +1,14 @@
 package loopback
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"outvet/internal/sockdiag"
 )
 
 // backlog is how many connections may wait to be accepted.
@@ -29,6 +32,14 @@ func listen(way capture, six bool) (*Sockets, error) {
 	}
 	for _, f := range families {
 		if err := s.listenUDP(f); err != nil {
+			s.Close()
+			return nil, err
+		}
+	}
+	if fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG); err == nil { // else nobody is asked
+		err = s.takeDiag(fd)
+		unix.Close(fd)
+		if err != nil {
 			s.Close()
 			return nil, err
 		}
@@ -114,6 +125,9 @@ func (s *Sockets) take(f *os.File) error {
 	if err1 != nil || err2 != nil {
 		return fmt.Errorf("loopback: a descriptor is no socket: %w", err1)
 	}
+	if family == unix.AF_NETLINK {
+		return s.takeDiag(fd)
+	}
 	six := family == unix.AF_INET6
 	if kind == unix.SOCK_STREAM {
 		l, err := net.FileListener(f)
@@ -146,5 +160,24 @@ func (s *Sockets) take(f *os.File) error {
 	} else {
 		s.DNS4 = &Queries{udp}
 	}
+	return nil
+}
+
+// takeDiag makes of fd, which stays the caller's, the socket that asks about others.
+func (s *Sockets) takeDiag(fd int) error {
+	own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("loopback: %w", err)
+	}
+	f := os.NewFile(uintptr(own), "sock_diag")
+	d, err := sockdiag.Use(f)
+	if err != nil {
+		return err
+	}
+	if s.diag != nil {
+		d.Close()
+		return errors.New("loopback: an unexpected second socket of netlink")
+	}
+	s.diag = &diag{s: d, f: f}
 	return nil
 }

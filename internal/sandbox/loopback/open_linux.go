@@ -44,6 +44,9 @@ func seal(w *wire, own []net.IP, ways ...capture) (*Sockets, error) {
 	for _, way := range ways {
 		err := setRules(way, six, w, own)
 		if err == nil {
+			if err := w.forget(); err != nil {
+				return nil, err
+			}
 			return listen(way, six)
 		}
 		tried = append(tried, fmt.Errorf("loopback: nft rules with %s: %w", way.name, err))

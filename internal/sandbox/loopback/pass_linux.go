@@ -17,7 +17,7 @@ const (
 )
 
 // socketsMax is how many descriptors one message may bring.
-const socketsMax = 4
+const socketsMax = 5
 
 // Send sends the sockets over a socket of family unix that keeps the bounds of
 // messages, in one of them. They stay open here, too; Close them.

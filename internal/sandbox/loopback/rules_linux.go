@@ -59,6 +59,9 @@ func writeRules(way capture, six bool, w *wire, own []net.IP, replace bool) erro
 		c.CreateTable(r.table)
 		r.captureTCP(way)
 		r.holdBack(w)
+		if w != nil {
+			r.pastOthers(way)
+		}
 	}
 	return c.Flush()
 }
@@ -102,7 +105,8 @@ var (
 	redirect = capture{
 		name: "redirect", redirected: true,
 		chain: func(r *ruleset) *nftables.Chain {
-			return r.chain("capture", nftables.ChainTypeNAT, nftables.ChainHookOutput, nftables.ChainPriorityNATDest)
+			before := nftables.ChainPriorityRef(*nftables.ChainPriorityNATDest - 1) // those of others
+			return r.chain("capture", nftables.ChainTypeNAT, nftables.ChainHookOutput, before)
 		},
 		from: func(*ruleset) []expr.Any { return nil },
 		to:   func(*ruleset) []expr.Any { return []expr.Any{&expr.Redir{RegisterProtoMin: 1}} },
@@ -128,7 +132,8 @@ func (r *ruleset) holdBack(w *wire) {
 	ch := r.chain("out", nftables.ChainTypeFilter, nftables.ChainHookOutput, nftables.ChainPriorityFilter)
 	away := name(expr.MetaKeyOIFNAME, expr.CmpOpNeq, "lo")
 	if w != nil {
-		r.rule(ch, away, established(), accept())
+		r.rule(ch, away, state(expr.CtStateBitESTABLISHED), reply(), accept())
+		r.rule(ch, away, state(expr.CtStateBitRELATED), accept())
 		if r.six { // neighbours are looked for by messages that no connection has
 			for _, kind := range []byte{135, 136} {
 				r.rule(ch, away, protocol(unix.IPPROTO_ICMPV6), message(kind), accept())
@@ -141,6 +146,28 @@ func (r *ruleset) holdBack(w *wire) {
 		r.rule(ch, protocol(unix.IPPROTO_ICMPV6), message(128), drop())
 	} else {
 		r.rule(ch, protocol(unix.IPPROTO_ICMP), message(8), drop())
+	}
+}
+
+// embedded is where the engine of a container answers queries, from a socket that
+// it made in the namespace and serves outside: it would carry names out. Rules of
+// its own lead there from port 53.
+var embedded = netip.MustParseAddr("127.0.0.11")
+
+// pastOthers lets queries come to us past rules of others that lead them elsewhere
+// (what is not tracked they do not see), and nothing to where those lead.
+func (r *ruleset) pastOthers(way capture) {
+	early := r.chain("early", nftables.ChainTypeFilter, nftables.ChainHookOutput, nftables.ChainPriorityRaw)
+	untracked := []expr.Any{&expr.Notrack{}}
+	r.rule(early, protocol(unix.IPPROTO_UDP), toPort(53), untracked)
+	if !way.redirected { // which must see it
+		r.rule(early, protocol(unix.IPPROTO_TCP), toPort(53), untracked)
+	}
+	if r.six {
+		return
+	}
+	for _, p := range []byte{unix.IPPROTO_TCP, unix.IPPROTO_UDP} {
+		r.rule(early, r.toAddr(embedded), protocol(p), notToPort(53), drop())
 	}
 }
 
@@ -171,6 +198,12 @@ func toPort(p uint16) []expr.Any {
 	}
 }
 
+func notToPort(p uint16) []expr.Any {
+	e := toPort(p)
+	e[1].(*expr.Cmp).Op = expr.CmpOpNeq
+	return e
+}
+
 // destination loads the address to which a packet goes.
 func (r *ruleset) destination() *expr.Payload {
 	if r.six {
@@ -194,9 +227,15 @@ func (r *ruleset) toLoopback() []expr.Any {
 	}
 }
 
-// established matches packets of a connection that was answered already.
-func established() []expr.Any {
-	bits := binaryutil.NativeEndian.PutUint32(expr.CtStateBitESTABLISHED | expr.CtStateBitRELATED)
+// reply matches packets to who made the connection.
+func reply() []expr.Any {
+	const toOrigin = 1 // IP_CT_DIR_REPLY
+	return []expr.Any{&expr.Ct{Key: expr.CtKeyDIRECTION, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{toOrigin}}}
+}
+
+// state matches packets by what is known of their connection.
+func state(bit uint32) []expr.Any {
+	bits := binaryutil.NativeEndian.PutUint32(bit)
 	return []expr.Any{
 		&expr.Ct{Key: expr.CtKeySTATE, Register: 1},
 		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: bits, Xor: make([]byte, 4)},

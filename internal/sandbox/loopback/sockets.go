@@ -14,7 +14,8 @@ type Sockets struct {
 	TCP4, TCP6 *net.TCPListener
 	DNS4, DNS6 *Queries
 
-	redirected bool // instead of tproxy
+	diag       *diag // nil where the kernel cannot be asked
+	redirected bool  // instead of tproxy
 }
 
 // An end is a socket that can be closed, named and sent on.
@@ -35,6 +36,9 @@ func (s *Sockets) ends() []end {
 		if q != nil {
 			all = append(all, q.conn)
 		}
+	}
+	if s.diag != nil {
+		all = append(all, s.diag.f)
 	}
 	return all
 }

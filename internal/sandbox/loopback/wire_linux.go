@@ -3,6 +3,7 @@ package loopback
 import (
 	"fmt"
 	"net/netip"
+	"os"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -22,6 +23,18 @@ const (
 	nodePref  = 10
 	localPref = 20
 )
+
+// forget lets the kernel take no connection for one that came in by its middle:
+// what was open before, to wherever, does not go on.
+func (w *wire) forget() error {
+	if w == nil {
+		return nil
+	}
+	if err := os.WriteFile("/proc/sys/net/netfilter/nf_conntrack_tcp_loose", []byte("0"), 0); err != nil {
+		return fmt.Errorf("loopback: end the connections of before: %w", err)
+	}
+	return nil
+}
 
 // detours are the rules for the family of own.
 func (w *wire) detours(own netip.Addr) []*request {

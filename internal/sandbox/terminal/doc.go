@@ -2,11 +2,17 @@
 // started it. The command gets a pseudo-terminal of its own; what it writes passes
 // a filter on its way to the user's; what the user types passes as it is.
 //
+//	user := [3]*os.File{os.Stdin, os.Stdout, os.Stderr}
+//	screen := terminal.Screen(user)                  // nil: the command needs no terminal
 //	p, err := terminal.Open("")                      // or a ptmx of the sandbox's own devpts
-//	... start the command with p.Slave as its controlling terminal, close p.Slave
-//	j, err := terminal.Join(os.Stdin, os.Stdout, p.Master)
+//	s, err := terminal.Stand(user, p.Slave)          // its standard files
+//	j, err := terminal.Join(os.Stdin, screen, p.Master)
 //	defer j.Close()                                  // restores the user's terminal
-//	... wait for the command
+//	... start the command with s.Files and p.Slave as its controlling terminal,
+//	    close p.Slave, s.CloseFiles(), wait for the command, s.Close()
+//
+// A pseudo-terminal of the host's devpts has no name inside, and tmux, gpg and
+// tty refuse it: make it with the ptmx of the sandbox's devpts, where that is mounted.
 //
 // # The filter
 //

@@ -361,6 +361,7 @@ func (f *Filter) endCommand(dst []byte, end byte) []byte {
 		return dst
 	}
 	f.asked = f.asked || asks
+	f.modes.command(f.seq[2:])
 	dst = append(dst, f.seq...)
 	if end == '\\' {
 		dst = append(dst, esc)

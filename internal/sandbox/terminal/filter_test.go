@@ -108,6 +108,9 @@ func TestResetUndoesWhatWasLeft(t *testing.T) {
 		"\x1b[?1003h\x1bc":                                                         "",
 		"\x1b[?1003h\x1b[2;5r\x1b[4h\x1b[!p":                                       "\x1b[?1003l",
 		"\x1b[2;5r":                                                                "\x1b7\x1b[r\x1b8",
+		"\x1b]10;#000\a\x1b]11;#000\a\x1b]4;1;#000\x1b\\\x1b]12;?\a":               "\x1b]104\a\x1b]110\a\x1b]111\a",
+		"\x1b]11;#000\a\x1b]111\a\x1b]4;1;red\a\x1b]104\a":                         "",
+		"\x1b]19;red\a\x1b]5;0;red\a\x1b[20h":                                      "\x1b[20l\x1b]105\a\x1b]119\a",
 		"half \x1b[3":                                                              "",
 	} {
 		var f Filter

@@ -1,6 +1,9 @@
 package terminal
 
-import "strconv"
+import (
+	"bytes"
+	"strconv"
+)
 
 // modes are what a command has changed and not put back.
 type modes struct {
@@ -14,6 +17,26 @@ type modes struct {
 	shape   bool
 	style   bool
 	charset bool
+	newline bool
+	colours uint32 // of which 1<<n is set: 0 the palette, 1 special, 10 to 19 text, ground, cursor …
+}
+
+// command follows what an OSC does to the colours: a command could leave them so
+// that what we say after it cannot be read.
+func (m *modes) command(s []byte) {
+	number, rest, _ := bytes.Cut(s, []byte(";"))
+	n, err := strconv.Atoi(string(number))
+	switch {
+	case err != nil || bytes.IndexByte(rest, '?') >= 0:
+	case n == 4 || n == 5:
+		m.colours |= 1 << (n - 4)
+	case n >= 10 && n <= 19:
+		m.colours |= 1 << n
+	case (n == 104 || n == 105) && len(rest) == 0:
+		m.colours &^= 1 << (n - 104)
+	case n >= 110 && n <= 119:
+		m.colours &^= 1 << (n - 100)
+	}
 }
 
 // most bounds the list of modes: there are not so many.
@@ -33,9 +56,11 @@ func (m *modes) escape(seq []byte) {
 	case len(seq) == 2 && last == '>':
 		m.keypad = false
 	case len(seq) == 2 && last == 'c':
-		*m = modes{}
+		*m = modes{colours: m.colours}
 	case len(seq) == 3 && seq[1] == '(':
 		m.charset = last != 'B'
+	case len(seq) == 3 && seq[1] == ')' && last != 'B':
+		m.charset = true // SO may have switched to it
 	}
 }
 
@@ -55,14 +80,21 @@ func (m *modes) control(c csi) {
 		m.shape = c.first() > 0
 	case c.prefix == 0 && c.inter == "!" && c.final == 'p':
 		on := m.on
-		*m = modes{on: on, pushed: m.pushed}
+		*m = modes{on: on, pushed: m.pushed, colours: m.colours}
 	case c.prefix != 0 || c.inter != "":
 	case c.final == 'm':
 		m.style = len(c.params) > 0 && string(c.params) != "0"
 	case c.final == 'r':
 		m.margins = len(c.params) > 0
 	case c.final == 'h' || c.final == 'l':
-		m.insert = c.final == 'h'
+		c.numbers(func(n int) {
+			switch n {
+			case 4:
+				m.insert = c.final == 'h'
+			case 20:
+				m.newline = c.final == 'h'
+			}
+		})
 	}
 }
 
@@ -123,6 +155,12 @@ func (f *Filter) Reset() []byte {
 	add(m.keys, "\x1b[>4m")
 	add(m.keypad, "\x1b>")
 	add(m.insert, "\x1b[4l")
+	add(m.newline, "\x1b[20l")
+	for n := range 20 {
+		if m.colours&(1<<n) != 0 {
+			b = append(strconv.AppendInt(append(b, esc, ']'), int64(104+n-n/10*4), 10), bel)
+		}
+	}
 	add(m.margins, "\x1b7\x1b[r\x1b8")
 	add(m.shape, "\x1b[0 q")
 	add(m.charset, "\x0f\x1b(B")

@@ -2,6 +2,7 @@ package terminal
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -31,7 +32,14 @@ func TestMain(m *testing.M) {
 }
 
 func joined(args []string) (int, error) {
-	p, err := Open("")
+	ptmx := ""
+	if os.Getenv("OUTVET_JOIN") == "own" { // a devpts of its own, as in a sandbox
+		if err := errors.Join(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), unix.Mount("devpts", "/dev/pts", "devpts", 0, "newinstance,ptmxmode=0666,mode=620")); err != nil {
+			return 0, err
+		}
+		ptmx = "/dev/pts/ptmx"
+	}
+	p, err := Open(ptmx)
 	if err != nil {
 		return 0, err
 	}
@@ -41,8 +49,9 @@ func joined(args []string) (int, error) {
 		return 0, err
 	}
 	var j *Joint
-	if Is(os.Stdout) {
-		if j, err = Join(os.Stdin, os.Stdout, p.Master); err != nil {
+	screen := Screen(user)
+	if screen != nil {
+		if j, err = Join(os.Stdin, screen, p.Master); err != nil {
 			return 0, err
 		}
 	}
@@ -51,7 +60,12 @@ func joined(args []string) (int, error) {
 	cmd.Env = append(os.Environ(), "OUTVET_JOIN=")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if j != nil {
-		cmd.SysProcAttr.Setctty, cmd.SysProcAttr.Ctty = true, 1
+		cmd.SysProcAttr.Setctty = true
+		for i, f := range s.Files {
+			if f == p.Slave {
+				cmd.SysProcAttr.Ctty = i
+			}
+		}
 	}
 	if err := cmd.Start(); err != nil {
 		return 0, err
@@ -82,6 +96,11 @@ type window struct {
 // open starts a line of shell behind the filter, in a terminal of 80 by 24.
 func open(t *testing.T, line string) *window {
 	t.Helper()
+	return start(t, line, func(*exec.Cmd) {})
+}
+
+func start(t *testing.T, line string, change func(*exec.Cmd)) *window {
+	t.Helper()
 	p, err := Open("")
 	if err != nil {
 		t.Fatal(err)
@@ -97,6 +116,7 @@ func open(t *testing.T, line string) *window {
 	w.cmd.Env = append(os.Environ(), "OUTVET_JOIN=1", "TERM=xterm-256color")
 	w.cmd.Stdin, w.cmd.Stdout, w.cmd.Stderr = p.Slave, p.Slave, p.Slave
 	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	change(w.cmd)
 	if err := w.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -164,6 +184,41 @@ func TestTheCommandHasATerminalOfItsOwn(t *testing.T) {
 	}
 	if w.termios() != w.was {
 		t.Error("the user's terminal is not as it was")
+	}
+}
+
+func TestWhatIsRedirectedIsNotOfTheTerminal(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "out")
+	w := start(t, `test -t 1 || echo to file; test -t 0 && test -t 2 && echo shown >&2; read x; printf '\033]52;c;x\007%s\n' "$x"`, func(c *exec.Cmd) {
+		f, err := os.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Stdout = f
+	})
+	w.until("shown\r\n")
+	w.send("typed\r")
+	w.wait()
+	if b, _ := os.ReadFile(name); string(b) != "to file\n\x1b]52;c;x\atyped\n" { // a file is no terminal: nothing is filtered
+		t.Errorf("%q", b)
+	}
+	if w.termios() != w.was {
+		t.Error("the user's terminal is not as it was")
+	}
+}
+
+// With a pseudo-terminal of the sandbox's own devpts programs find its name.
+func TestATerminalOfItsOwnDevptsHasAName(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("mounting needs root here")
+	}
+	w := start(t, "tty; ps -o tty= -p $$; exit 4", func(c *exec.Cmd) {
+		c.Env = append(c.Env, "OUTVET_JOIN=own", "HOME="+t.TempDir())
+		c.SysProcAttr.Cloneflags = syscall.CLONE_NEWNS
+	})
+	w.until("/dev/pts/0\r\npts/0")
+	if code := w.wait(); code != 4 {
+		t.Errorf("exit %d", code)
 	}
 }
 

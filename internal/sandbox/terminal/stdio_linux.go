@@ -33,6 +33,18 @@ type Stdio struct {
 	ends    []*os.File // of pipes, that we read from or write to
 }
 
+// Screen returns the one of the user's files that shows what the command writes
+// to its terminal, for Join: the output, the error output, or the input, which is the
+// same terminal. It is nil if none is a terminal: then the command needs none.
+func Screen(user [3]*os.File) *os.File {
+	for _, i := range []int{1, 2, 0} {
+		if Is(user[i]) {
+			return user[i]
+		}
+	}
+	return nil
+}
+
 // Stand makes the command's files. slave may be nil if none of the user's is a
 // terminal.
 func Stand(user [3]*os.File, slave *os.File) (*Stdio, error) {

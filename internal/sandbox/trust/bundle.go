@@ -43,7 +43,7 @@ func (m *maker) systems() {
 // users adds to ours the certificates of the files that the user's variables
 // name, as far as the system's bundle lacks them.
 func (m *maker) users(ours []certificate) []certificate {
-	var have map[[32]byte]bool
+	u := union{ours: ours, known: func() map[[32]byte]bool { return in(join(slices.Clip(m.roots), encode(ours))) }}
 	done := slices.Clone(m.system)
 	for _, v := range append(slices.Clone(takesMerged), takesOurs) {
 		name := m.host.env[v]
@@ -69,17 +69,46 @@ func (m *maker) users(ours []certificate) []certificate {
 			m.note("%s=%s: %v: its certificates are not trusted inside", v, name, err)
 			continue
 		}
-		if have == nil {
-			have = in(join(m.roots, encode(ours)))
+		u.add(certs)
+	}
+	for _, dir := range filepath.SplitList(m.host.env["SSL_CERT_DIR"]) {
+		if filepath.IsAbs(dir) && !slices.Contains(systemFolders, filepath.Clean(dir)) {
+			m.folder(dir, &u)
 		}
-		for _, c := range certs {
-			if d := sha256.Sum256(c); !have[d] {
-				have[d] = true
-				ours = append(ours, c)
+	}
+	return u.ours
+}
+
+// folder adds the certificates of a folder as SSL_CERT_DIR names it. What else
+// is in it is no fault.
+func (m *maker) folder(dir string, u *union) {
+	names := m.host.list(filepath.Join("/", m.host.root, dir))
+	for _, n := range names[:min(len(names), most)] {
+		if data, err := m.host.read(filepath.Join(dir, n), 0); err == nil {
+			if certs, err := certificates(data); err == nil {
+				u.add(certs)
 			}
 		}
 	}
-	return ours
+}
+
+// A union is certificates without repetition.
+type union struct {
+	ours  []certificate
+	known func() map[[32]byte]bool // those that need not be added; costs something
+	have  map[[32]byte]bool
+}
+
+func (u *union) add(certs []certificate) {
+	if u.have == nil {
+		u.have = u.known()
+	}
+	for _, c := range certs {
+		if d := sha256.Sum256(c); !u.have[d] {
+			u.have[d] = true
+			u.ours = append(u.ours, c)
+		}
+	}
 }
 
 // bundles appends ours to every bundle that is found.
@@ -92,7 +121,7 @@ func (m *maker) bundles(added []byte) {
 		data []byte // as it was
 	}
 	known := map[int][]bundle{} // by size: comparing is cheaper than a digest
-	n := 0
+	n, size := 0, 0
 	for _, f := range append(m.host.find(pythons, vendored...), m.host.find(otherBundles, "")...) {
 		name := m.host.inside(f)
 		if slices.Contains(m.system, f) {
@@ -108,6 +137,10 @@ func (m *maker) bundles(added []byte) {
 		}
 		i := slices.IndexFunc(known[len(data)], func(k bundle) bool { return bytes.Equal(k.data, data) })
 		if i < 0 {
+			if size += len(data) + len(added); size > total {
+				m.note("%s and others are too many: programs that use them will not trust outvet but by its variables", name)
+				return
+			}
 			n++
 			i = len(known[len(data)])
 			k := bundle{fmt.Sprintf("bundle-%d.pem", n), data}
@@ -115,6 +148,26 @@ func (m *maker) bundles(added []byte) {
 			m.file(k.file, join(data, added))
 		}
 		m.bind(known[len(data)][i].file, f)
+	}
+}
+
+// anchors shows, in the place of each folder of further roots, one with ours in
+// it besides.
+func (m *maker) anchors(added []byte) {
+	for i, dir := range m.host.find(anchorFolders, "") {
+		name := m.host.inside(dir)
+		folder := fmt.Sprintf("anchors-%d", i+1)
+		m.file(folder+"/outvet.pem", added)
+		size := 0
+		for _, f := range m.host.list(dir) {
+			data, err := m.host.read(filepath.Join(name, f), 0)
+			if size += len(data); err != nil || size > limit || f == "outvet.pem" || only(data) != nil && !der(data) {
+				m.note("%s/%s is left out: it is no certificate, or cannot be read", name, f)
+				continue
+			}
+			m.file(folder+"/"+f, data)
+		}
+		m.bind(folder, dir)
 	}
 }
 

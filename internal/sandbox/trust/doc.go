@@ -14,6 +14,7 @@
 //	merged.pem     the system's roots, ours, and those of the files that the user's variables name
 //	ours.pem       ours and the user's
 //	bundle-N.pem   a bundle of some program as it was, then ours.pem
+//	anchors-N/     a folder of further roots as it was (p11-kit), with ours
 //	java-N.jks     a trust store of Java as it was, with ours
 //	nssdb/         a certificate database of NSS (Chromium) with ours
 //	wgetrc         ca_certificate for wget, which knows no variable for it
@@ -50,7 +51,8 @@
 // # NSS
 //
 // The database is SQLite, with the columns that its entries have; NSS adds others
-// when it needs them. The key database has no password entry: with one, NSS would
+// when it needs them, so the folder must be one that programs can write to: Chromium
+// does not open a database that it cannot. The key database has no password entry: with one, NSS would
 // demand a signature over each trust. The user's own database, which may hold keys of
 // his, is hidden by it.
 //

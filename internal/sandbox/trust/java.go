@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"unicode/utf16"
 )
 
@@ -160,12 +159,12 @@ func writeJKS(entries []entry) []byte {
 	put := func(v any) { binary.Write(&b, binary.BigEndian, v) } // never fails on a Buffer
 	text := func(s string) { put(uint16(len(s))); b.WriteString(s) }
 	put([]uint32{jksMagic, 2, uint32(len(entries))})
-	var used []string
+	used := map[string]bool{}
 	for i, e := range entries {
-		if slices.Contains(used, e.alias) || len(e.alias) > 1000 {
+		if used[e.alias] || len(e.alias) > 1000 {
 			e.alias = fmt.Sprintf("outvet-entry-%d", i)
 		}
-		used = append(used, e.alias)
+		used[e.alias] = true
 		put(uint32(jksTrusted))
 		text(e.alias)
 		put(uint64(0))

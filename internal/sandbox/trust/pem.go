@@ -57,6 +57,12 @@ func only(data []byte) error {
 	return nil
 }
 
+// der reports whether data is a certificate in DER.
+func der(data []byte) bool {
+	_, err := x509.ParseCertificate(data)
+	return err == nil
+}
+
 // join appends one bundle to another that may lack its last newline. The bytes
 // of a stay, but what lies behind them in its memory may not.
 func join(a, b []byte) []byte {

@@ -31,6 +31,13 @@ var systemBundles = []string{
 	"/etc/ca-certificates/extracted/tls-ca-bundle.pem",
 }
 
+// systemFolders hold the certificates of the system's bundle, one by one.
+var systemFolders = []string{"/etc/ssl/certs", "/usr/lib/ssl/certs", "/etc/pki/tls/certs", "/usr/local/ssl/certs"}
+
+// anchorFolders are where p11-kit takes further roots from: GnuTLS and NSS of
+// Fedora, Arch and SUSE ask it instead of the bundle.
+var anchorFolders = []string{"/etc/pki/ca-trust/source/anchors", "/etc/ca-certificates/trust-source/anchors", "/etc/pki/trust/anchors"}
+
 // pythons are the folders that may hold packages of Python. A tilde is the
 // user's home.
 var pythons = []string{

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // Inside is where the files lie in a sandbox, unless Options say otherwise.
@@ -38,7 +39,7 @@ type File struct {
 
 // A Bind shows a file, or a folder, of the kit in another place.
 type Bind struct {
-	File   string // below Dir
+	File   string // below Dir; a folder is shown with all that is in it
 	Target string
 	Make   bool // the target, or its folder, may be missing
 	Write  bool // programs write to it
@@ -62,6 +63,7 @@ func Make(o Options) (*Kit, error) {
 	m.file("merged.pem", join(m.roots, added))
 	m.file("ours.pem", added)
 	m.bundles(added)
+	m.anchors(added)
 	m.stores()
 	if err := m.nss(); err != nil {
 		m.note("Chromium will not trust outvet: %v", err)
@@ -136,15 +138,21 @@ func (k *Kit) Shown() []Shown {
 	return all
 }
 
-// limit is the greatest file that is taken for one of certificates.
-const limit = 8 << 20
+// limit is the greatest file that is taken for one of certificates, total what
+// the bundles of programs may have together: all of it is held in memory, and
+// shown from there.
+const (
+	limit = 4 << 20
+	total = 48 << 20
+)
 
 var errSize = errors.New("it is too large for a file of certificates")
 
 // read reads a file of the host, following links as the programs would. The
 // slice has room for so many bytes more.
 func (h host) read(name string, room int) ([]byte, error) {
-	f, err := os.Open(filepath.Join("/", h.root, name))
+	// A pipe in the place of a file must not hold the launch up.
+	f, err := os.OpenFile(filepath.Join("/", h.root, name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -10,9 +10,9 @@ import (
 	"encoding/asn1"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -167,6 +167,22 @@ func TestShownIsEveryFileInEachOfItsPlaces(t *testing.T) {
 	}
 }
 
+func TestFoldersOfTheUserAreMergedToo(t *testing.T) {
+	ours, _ := authority(t, "ours")
+	corp, key := authority(t, "corporation")
+	root := tree(t, map[string]string{"etc/ssl/certs/ca-certificates.crt": pemOf(ours), "corp/certs/12345678.0": pemOf(corp), "corp/certs/again.pem": pemOf(corp), "corp/certs/key.pem": string(key),
+		"etc/ssl/certs/other.pem": pemOf(corp)})
+	for dirs, want := range map[string]string{"/corp/certs": pemOf(ours) + pemOf(corp), "/none:/corp/certs": pemOf(ours) + pemOf(corp), "/etc/ssl/certs/": pemOf(ours), "corp/certs": pemOf(ours)} {
+		k, err := Make(Options{CA: []byte(pemOf(ours)), Root: root, Env: []string{"HOME=/h", "SSL_CERT_DIR=" + dirs}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(file(k, "ours.pem")); got != want {
+			t.Errorf("SSL_CERT_DIR=%s: ours.pem is\n%s\nwant\n%s", dirs, got, want)
+		}
+	}
+}
+
 func TestAnEmptyHostGetsWhatThereIs(t *testing.T) {
 	ours, _ := authority(t, "ours")
 	k, err := Make(Options{CA: []byte(pemOf(ours)), Root: t.TempDir(), Dir: "/x"})
@@ -256,85 +272,51 @@ func TestAPlantedLinkShowsNothingHidden(t *testing.T) {
 	}
 }
 
-func TestJavaItselfReadsAndWritesStoresAsWeDo(t *testing.T) {
-	keytool, err := exec.LookPath("keytool")
+func TestFoldersOfFurtherRootsKeepWhatTheyHave(t *testing.T) {
+	ours, key := authority(t, "ours")
+	corp, _ := authority(t, "corporation")
+	root := tree(t, map[string]string{"etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem": pemOf(corp), "etc/pki/ca-trust/source/anchors/corp.pem": pemOf(corp),
+		"etc/pki/ca-trust/source/anchors/corp.der": string(corp), "etc/pki/ca-trust/source/anchors/key.pem": string(key), "etc/pki/ca-trust/source/anchors/README": "text"})
+	k, err := Make(Options{CA: []byte(pemOf(ours)), Root: root, Env: []string{"HOME=/h"}})
 	if err != nil {
-		t.Skip("keytool is not installed")
-	}
-	a, _ := authority(t, "first")
-	b, _ := authority(t, "second ü")
-	dir := t.TempDir()
-	ours := filepath.Join(dir, "ours.jks")
-	cert := filepath.Join(dir, "c.pem")
-	if err := os.WriteFile(ours, writeJKS([]entry{{"one", a}, {"one", b}}), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(cert, []byte(pemOf(a)), 0o644); err != nil {
-		t.Fatal(err)
+	if bound(k, "/etc/pki/ca-trust/source/anchors") != "anchors-1" {
+		t.Errorf("binds %+v", k.Binds)
 	}
-	out, err := exec.Command(keytool, "-list", "-keystore", ours, "-storepass", "changeit").CombinedOutput()
-	if err != nil || strings.Count(string(out), "trustedCertEntry") != 2 {
-		t.Errorf("keytool reads our store as: %v\n%s", err, out)
+	for name, want := range map[string]string{"outvet.pem": pemOf(ours), "corp.pem": pemOf(corp), "corp.der": string(corp), "key.pem": "", "README": ""} {
+		if got := string(file(k, "anchors-1/"+name)); got != want {
+			t.Errorf("%s is %q", name, got)
+		}
 	}
-	for _, c := range []struct {
-		name  string
-		args  []string
-		fails error
-	}{
-		{"jks", []string{"-storetype", "JKS"}, nil},
-		{"plain.p12", []string{"-storetype", "PKCS12", "-J-Dkeystore.pkcs12.certProtectionAlgorithm=NONE", "-J-Dkeystore.pkcs12.macAlgorithm=NONE"}, nil},
-		{"encrypted.p12", []string{"-storetype", "PKCS12"}, errEncrypted},
-	} {
-		store := filepath.Join(dir, c.name)
-		args := append([]string{"-importcert", "-noprompt", "-alias", "theirs", "-file", cert, "-keystore", store, "-storepass", "changeit"}, c.args...)
-		if out, err := exec.Command(keytool, args...).CombinedOutput(); err != nil {
-			t.Errorf("%s: keytool: %v\n%s", c.name, err, out)
-			continue
-		}
-		data, err := os.ReadFile(store)
-		if err != nil {
-			t.Fatal(err)
-		}
-		e, err := readStore(data)
-		if err != c.fails {
-			t.Errorf("%s: %v, want %v", c.name, err, c.fails)
-		} else if err == nil && (len(e) != 1 || e[0].alias != "theirs" || !bytes.Equal(e[0].cert, a)) {
-			t.Errorf("%s: read %+v", c.name, e)
-		}
+	if len(k.Notes) != 2 {
+		t.Errorf("notes %q", k.Notes)
 	}
 }
 
-func TestNSSTrustsTheDatabase(t *testing.T) {
-	certutil, err := exec.LookPath("certutil")
-	if err != nil {
-		t.Skip("certutil is not installed")
+func TestAPipeAndAFloodHoldNothingUp(t *testing.T) {
+	ours, _ := authority(t, "ours")
+	files := map[string]string{"etc/ssl/certs/ca-certificates.crt": pemOf(ours)}
+	for i := range 20 { // each of another size, all more than there may be
+		files[fmt.Sprintf("h/.pyenv/versions/%02d/lib/python3/site-packages/certifi/cacert.pem", i)] = pemOf(ours) + strings.Repeat("#", limit-2000-i)
 	}
-	a, _ := authority(t, "one")
-	b, _ := authority(t, "two")
-	k, err := Make(Options{CA: []byte(pemOf(a) + pemOf(b)), Env: []string{"HOME=/h"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	if err := k.Install(dir); err != nil {
-		t.Fatal(err)
-	}
-	db := "sql:" + filepath.Join(dir, "nssdb")
-	for _, n := range []string{"outvet-0", "outvet-1"} {
-		if out, err := exec.Command(certutil, "-V", "-u", "L", "-n", n, "-d", db).CombinedOutput(); err != nil {
-			t.Errorf("%s: %v: %s", n, err, out)
+	root := tree(t, files)
+	for _, p := range []string{"pipe", "h/.jdks/x/lib/security/cacerts", "usr/lib/python3/dist-packages/certifi/cacert.pem"} {
+		p = filepath.Join(root, p)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(p), 0o755), syscall.Mkfifo(p, 0o644)); err != nil {
+			t.Fatal(err)
 		}
 	}
-	out, err := exec.Command(certutil, "-L", "-d", db).CombinedOutput()
-	if err != nil || strings.Count(string(out), "C,,") != 2 {
-		t.Errorf("certutil: %v\n%s", err, out)
-	}
-	// A user adds his own later.
-	if err := os.WriteFile(filepath.Join(dir, "c.pem"), []byte(pemOf(b)), 0o644); err != nil {
+	k, err := Make(Options{CA: []byte(pemOf(ours)), Root: root, Env: []string{"HOME=/h", "SSL_CERT_FILE=/pipe"}})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command(certutil, "-A", "-t", "C,,", "-n", "added", "-i", filepath.Join(dir, "c.pem"), "-d", db).CombinedOutput(); err != nil {
-		t.Errorf("certutil -A: %v: %s", err, out)
+	size := 0
+	for _, f := range k.Files {
+		size += len(f.Data)
+	}
+	if size > total+(1<<20) || len(k.Notes) != 3 {
+		t.Errorf("%d bytes, notes %q", size, k.Notes)
 	}
 }
 
@@ -387,30 +369,6 @@ func TestInstallStaysInItsFolder(t *testing.T) {
 			t.Errorf("%q was written", n)
 		}
 	}
-}
-
-// FuzzReadStore: no input breaks the readers, and what they read survives
-// writing.
-func FuzzReadStore(f *testing.F) {
-	a, _ := authority(f, "a")
-	f.Add(writeJKS([]entry{{"one", a}, {"two", a}}))
-	f.Add([]byte{0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1, 0, 0})
-	f.Add([]byte{0x30, 0x80})
-	f.Fuzz(func(t *testing.T, data []byte) {
-		e, err := readStore(data)
-		if err != nil {
-			return
-		}
-		again, err := readStore(writeJKS(e))
-		if err != nil || len(again) != len(e) {
-			t.Fatalf("%d entries became %d: %v", len(e), len(again), err)
-		}
-		for i := range e {
-			if !bytes.Equal(e[i].cert, again[i].cert) {
-				t.Fatalf("certificate %d changed", i)
-			}
-		}
-	})
 }
 
 // FuzzCertificates: only certificates come out, whatever stands beside them.

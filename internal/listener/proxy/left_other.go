@@ -1,8 +1,0 @@
-//go:build !linux
-
-package proxy
-
-import "net"
-
-// orphaned knows nothing here: a client that left shows by a reset.
-func orphaned(*net.TCPConn) bool { return false }
