@@ -130,6 +130,7 @@ func (o *launching) run(c *cobra.Command, command []string) error {
 	}
 	// Collecting garbage would cost a tenth of the start, in which little is made.
 	l.collect = debug.SetGCPercent(-1)
+	defer func() { debug.SetGCPercent(l.collect) }()
 	ready := make(chan error, 1)
 	go func() { ready <- l.furnish(ctx) }() // beside the sandbox, which takes as long
 	var start func(context.Context) (ending, error)
