@@ -226,6 +226,7 @@ func (l *launch) furnish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	go func() { _, _ = l.source.inspectors(p) }() // it takes long: install waits for it, and the log is opened meanwhile
 	if err := l.build(ctx, &l.o.serving); err != nil {
 		return err
 	}
