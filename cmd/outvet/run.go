@@ -16,6 +16,7 @@ import (
 
 	"outvet/call"
 	"outvet/internal/agent"
+	"outvet/internal/inspect/dnstunnel"
 	"outvet/internal/listener/inside"
 	"outvet/internal/policy"
 	"outvet/internal/process"
@@ -263,7 +264,7 @@ func (l *launch) carry(ctx context.Context, start func(context.Context) (ending,
 		return err
 	}
 	defer l.tell().leave()
-	debug.SetGCPercent(l.collect)
+	defer time.AfterFunc(preparing, l.settled).Stop()
 	end, err := start(ctx)
 	if err != nil {
 		return err
@@ -281,6 +282,17 @@ func (l *launch) carry(ctx context.Context, start func(context.Context) (ending,
 		return &exit{code: end.code}
 	}
 	return nil
+}
+
+// preparing is when settled is called: the command makes its own start until then,
+// and some are over.
+const preparing = 50 * time.Millisecond
+
+// settled does what can wait until the command has started: it lets garbage be
+// collected, and makes ready what is known of names, unless a call needed it before.
+func (l *launch) settled() {
+	debug.SetGCPercent(l.collect)
+	dnstunnel.Prepare()
 }
 
 // An ending is how the command ended.

@@ -10,10 +10,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
-	"time"
 
 	"outvet/internal/ca"
-	"outvet/internal/inspect/dnstunnel"
 	"outvet/internal/sandbox"
 	pty "outvet/internal/sandbox/terminal"
 	"outvet/internal/sandbox/trust"
@@ -130,10 +128,6 @@ func standard() (files *pty.Stdio, screen *os.File, err error) {
 	return files, screen, nil
 }
 
-// preparing is when what is known of names is made ready, unless a call needs it
-// before: the command makes its own start until then, and some are over.
-const preparing = 50 * time.Millisecond
-
 // inside serves the sandbox while the command runs in it.
 func (l *launch) inside(ctx context.Context, s *sandbox.Sandbox, screen *os.File) (end ending, err error) {
 	l.witness(s.Pid())
@@ -167,7 +161,6 @@ func (l *launch) inside(ctx context.Context, s *sandbox.Sandbox, screen *os.File
 	if err := s.Go(); err != nil {
 		return end, err
 	}
-	defer time.AfterFunc(preparing, dnstunnel.Prepare).Stop()
 	how, err := s.Wait()
 	if err != nil {
 		return end, err
