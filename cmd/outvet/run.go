@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -115,8 +117,9 @@ type launch struct {
 	sum     *summary.Session
 	asked   *inside.Ledger // what the command may ask of its own calls
 	collect int            // percent of garbage, once the command runs
-	said    *held          // what operators are told, until the terminal is ours again
-	errs    io.Writer      // where people read
+	last    last
+	said    *held     // what operators are told, until the terminal is ours again
+	errs    io.Writer // where people read
 }
 
 // run seals and runs the command. Its exit code becomes ours.
@@ -172,6 +175,12 @@ func (l *launch) prepare() (err error) {
 	if l.o.workspace, err = filepath.Abs(l.o.workspace); err != nil {
 		return usage(err)
 	}
+	if info, err := os.Stat(l.o.workspace); err != nil || !info.IsDir() {
+		return usage(fmt.Errorf("--workspace %q is no directory", l.o.workspace))
+	}
+	if err := l.o.anybody(); err != nil {
+		return usage(err)
+	}
 	if !slices.Contains([]string{"ask", "all", "none"}, l.o.apply) {
 		return usage(fmt.Errorf("--apply %q: give ask, all or none", l.o.apply))
 	}
@@ -185,6 +194,17 @@ func (l *launch) prepare() (err error) {
 	l.grade = call.Cooperative
 	if !l.o.cooperative {
 		l.grade = call.Grade(sandbox.Mode(l.o.files).Grade())
+	}
+	return nil
+}
+
+// anybody says if nobody is the user that is asked for.
+func (o *launching) anybody() error {
+	if _, err := strconv.ParseUint(o.user, 10, 32); o.user == "" || err == nil {
+		return nil
+	}
+	if _, err := user.Lookup(o.user); err != nil {
+		return fmt.Errorf("--user %q: there is no such user", o.user)
 	}
 	return nil
 }
@@ -233,7 +253,7 @@ func (l *launch) furnish(ctx context.Context) error {
 	}
 	if l.sum, err = newSummary(ctx, l.caller.Session, presetOf(program(l.command[0]))); err == nil {
 		l.asked = inside.NewLedger(l.caller.Session)
-		l.gate.Sinks = append(l.gate.Sinks, l.sum, l.asked)
+		l.gate.Sinks = append(l.gate.Sinks, l.sum, l.asked, &l.last)
 		err = l.installed(p)
 	}
 	if err != nil {
@@ -311,7 +331,7 @@ func (l *launch) environment() ([]string, error) {
 		Session: l.o.session, Preset: who.Names, Keys: who.Keys, Named: l.o.env, Set: l.kit.Vars,
 	})
 	if err := e.Err(); err != nil {
-		return nil, usage(fmt.Errorf("--env: %w", err))
+		return nil, usage(err)
 	}
 	return e.Vars, nil
 }

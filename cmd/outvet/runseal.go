@@ -55,7 +55,7 @@ func (l *launch) seal(ctx context.Context) (func(context.Context) (ending, error
 			return &unprepared{err}
 		}
 		for _, s := range l.kit.Shown() {
-			c.Binds = append(c.Binds, sandbox.Bind{To: s.To, Content: s.Content})
+			c.Binds = append(c.Binds, sandbox.Bind{To: s.To, Content: s.Content, Write: s.Write})
 		}
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"outvet/call"
@@ -71,6 +72,9 @@ func (l *launch) report(end ending) error {
 			return err
 		}
 	}
+	if next := l.next(&r); next != "" {
+		fmt.Fprintln(l.errs, " Next: ", next)
+	}
 	for _, c := range end.changes {
 		fmt.Fprintf(l.errs, " %s %s  (others run or obey it: look at it)\n", c.Kind, clean(c.Path))
 	}
@@ -78,6 +82,36 @@ func (l *launch) report(end ending) error {
 		fmt.Fprintf(l.errs, " %d × %s did not reach your terminal\n", n, clean(what))
 	}
 	return nil
+}
+
+// next says what a person may want to type next.
+func (l *launch) next(r *summary.Report) string {
+	state := ""
+	if l.o.serving.state != "" {
+		state = " --state " + l.o.serving.state
+	}
+	switch id := l.last.refused(); {
+	case id != "":
+		return "outvet why " + id + state + "    what was refused last, and by which rule"
+	case r.Calls > len(r.Rows):
+		return "outvet log search session:" + l.o.session + state + "    every call"
+	}
+	return ""
+}
+
+// A last is a sink that keeps which call was refused last.
+type last struct{ id atomic.Value }
+
+func (l *last) Write(r *call.Record) error {
+	if r.Decision != nil && r.Decision.Verdict != call.Allow && !r.Decision.Observed && r.Category != "telemetry" {
+		l.id.Store(r.ID.Short())
+	}
+	return nil
+}
+
+func (l *last) refused() string {
+	id, _ := l.id.Load().(string)
+	return id
 }
 
 // A held is a writer that keeps what comes while the terminal is the command's.

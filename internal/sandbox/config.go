@@ -36,6 +36,10 @@ type Bind struct {
 	To      string
 	Content []byte
 	From    string // a file of the machine, if Content is nil
+
+	// Write puts a file with Content there that the command may write to, and its
+	// folders. In mode open, where it would be there for good, it is left out.
+	Write bool
 }
 
 // Config says what to run and in which view.

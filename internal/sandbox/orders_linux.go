@@ -54,15 +54,15 @@ type piece struct {
 	At   int    `json:",omitempty"` // where in the held text
 	Len  int    `json:",omitempty"`
 
-	part int // of what is held, for who gives the orders
+	Write bool `json:",omitempty"`
+	part  int  // of what is held, for who gives the orders
 }
 
 // hold adds content to what the orders hold, once.
 func (o *orders) hold(to string, content []byte) {
 	for _, p := range o.Pieces {
 		if p.From == "" && p.Len == len(content) && p.Len > 0 && bytes.Equal(o.held[p.part], content) {
-			p.To = to
-			o.Pieces = append(o.Pieces, p)
+			o.Pieces = append(o.Pieces, piece{To: to, At: p.At, Len: p.Len, part: p.part})
 			return
 		}
 	}

@@ -75,6 +75,7 @@ func (v *view) make() error {
 		{"uncover", v.uncover},
 		{"place workspace", v.placeTrees},
 		{"place pieces", v.place},
+		{"write pieces", v.writePieces},
 		{"cover sockets", v.coverSockets},
 		{"protect", v.protect},
 		{"hide", v.hide},
@@ -158,6 +159,9 @@ func (v *view) at(path string) string { return v.root + path }
 func (v *view) pieces() error {
 	made := map[int]string{}
 	for i, p := range v.orders.Pieces {
+		if p.Write {
+			continue // it is no mount
+		}
 		from := p.From
 		if from == "" {
 			from = made[p.At]

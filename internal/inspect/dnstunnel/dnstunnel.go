@@ -76,7 +76,7 @@ func (in *Inspector) Inspect(ctx context.Context, s *inspect.Subject) (found []c
 	}
 	ledger := in.ledger
 	if ledger == nil || inspect.Rehearsed(ctx) {
-		ledger = &Ledger{sessions: map[call.SessionID]*session{}, used: &used{}}
+		ledger = &Ledger{sessions: map[call.SessionID]*session{}, used: &used{}, popular: func() (set, error) { return nil, nil }}
 	}
 	kind, score, sub, domain := ledger.charge(s.Call)
 	if kind == "" {

@@ -180,13 +180,17 @@ func TestTheListOfPopularDomainsIsReadInItsForms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	list, err := l.popular()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, d := range []string{"plain-one.net", "ranked-one.net", "global-one.net", "quoted-one.net"} {
-		if !l.popular.has(d) {
+		if !list.has(d) {
 			t.Errorf("%s is not in it", d)
 		}
 	}
-	if len(l.popular) != 4 {
-		t.Errorf("%d domains", len(l.popular))
+	if len(list) != 4 {
+		t.Errorf("%d domains", len(list))
 	}
 	if _, err := Open(Files{Popular: filepath.Join(t.TempDir(), "none")}); err != nil {
 		t.Errorf("a list that is not there: %v", err)
@@ -221,9 +225,12 @@ func TestADamagedFileOfUsedNamesIsReadAsFarAsItGoes(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if l = open(); len(l.used.names) != 2 {
-		t.Errorf("%d names, want 2", len(l.used.names))
+	l = open()
+	l.used.mu.Lock()
+	if n := len(l.used.names); n != 2 {
+		t.Errorf("%d names, want 2", n)
 	}
+	l.used.mu.Unlock()
 	if err := errors.Join(l.Close(), l.Close()); err != nil {
 		t.Error(err)
 	}
@@ -367,5 +374,22 @@ func TestTheListsAreAsTheyWereMade(t *testing.T) {
 		if !tables().overridden(name) {
 			t.Errorf("%s counts as a known site", name)
 		}
+	}
+}
+
+func TestABrokenListOfPopularDomainsHoldsNothingUpAndIsTold(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "popular")
+	if err := os.WriteFile(path, []byte("good-one.net\n"+strings.Repeat("x", 1<<20)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := Open(Files{Popular: path, Key: []byte("k")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kind, _, _, _ := l.charge(asked("s", "www.nobody-knows.net")); kind != "" {
+		t.Error(kind)
+	}
+	if err := l.Close(); err == nil || !strings.Contains(err.Error(), "popular") {
+		t.Errorf("%v", err)
 	}
 }
