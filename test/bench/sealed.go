@@ -54,7 +54,7 @@ func (b *bench) launches(state, workspace string) error {
 		mode   string
 		budget float64
 	}{{"overlay", 80}, {"open", 40}} {
-		var run, cpu, bare, ratio []float64
+		var run, cpu, ratio []float64
 		for range pick(b, 9, 25) {
 			v, _, err := timed(b.stand.Program, "version")
 			if err != nil {
@@ -64,17 +64,17 @@ func (b *bench) launches(state, workspace string) error {
 			if err != nil {
 				return err
 			}
-			run, cpu, bare, ratio = append(run, w), append(cpu, c), append(bare, v), append(ratio, w/v)
+			run, cpu, ratio = append(run, w), append(cpu, c), append(ratio, w/v)
 		}
 		b.add(Row{What: "outvet run --fs " + m.mode + " -- true", Unit: "ms", Budget: m.budget,
-			Beside: fmt.Sprintf("CPU %s; outvet version %s, x %s", number(load.Median(cpu)), number(load.Median(bare)), number(load.Median(ratio)))}.of(run))
+			Beside: fmt.Sprintf("CPU %s; outvet version x %s", number(load.Median(cpu)), number(load.Median(ratio)))}.of(run))
 	}
 	return nil
 }
 
 // paths compares ways out of a sandbox with ways through a plain relay, in turns.
 func (b *bench) paths(state, workspace string) error {
-	m, err := b.stand.NewMark()
+	m, err := b.stand.NewMark(workspace)
 	if err != nil {
 		return err
 	}

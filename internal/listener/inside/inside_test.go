@@ -2,6 +2,7 @@ package inside
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -159,7 +160,9 @@ func TestWhatAHostileCommandAsksIsRefused(t *testing.T) {
 func TestTooManyQuestionsAreRefusedForASecond(t *testing.T) {
 	l := NewLedger(mine)
 	path := serve(t, l)
-	cl := http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", path) }}}
+	cl := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}}}
 	defer cl.CloseIdleConnections()
 	got := map[int]int{}
 	for range 3 * burst {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 )
@@ -35,11 +36,11 @@ type Walk struct {
 type Mark struct {
 	l     net.Listener
 	relay *Process
-	dir   string
+	self  string // this program, where whoever is in a sandbox can start it
 }
 
-// NewMark starts a mark, and a relay that leads to it.
-func (s *Stand) NewMark() (*Mark, error) {
+// NewMark starts a mark, and a relay that leads to it. Walkers start in workspace.
+func (s *Stand) NewMark(workspace string) (*Mark, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -53,7 +54,11 @@ func (s *Stand) NewMark() (*Mark, error) {
 			go answer(c)
 		}
 	}()
-	m := &Mark{l: l, dir: s.Dir}
+	m := &Mark{l: l, self: filepath.Join(workspace, walkerName)}
+	if err = copySelf(m.self); err != nil {
+		l.Close()
+		return nil, err
+	}
 	if m.relay, err = play(part{Name: relayName, Origins: map[string]string{"to": l.Addr().String()}}); err != nil {
 		l.Close()
 		return nil, err
@@ -72,7 +77,7 @@ func (m *Mark) Close() {
 
 // Relayed walks through the relay.
 func (m *Mark) Relayed(bytes int64, times int) (Walk, error) {
-	args, err := walker(m.relay.Ready["proxy"], bytes, times)
+	args, err := m.walker(m.relay.Ready["proxy"], bytes, times)
 	if err != nil {
 		return Walk{}, err
 	}
@@ -82,7 +87,7 @@ func (m *Mark) Relayed(bytes int64, times int) (Walk, error) {
 // Sealed walks from a sandbox of outvet.
 func (s *Stand) Sealed(m *Mark, state, workspace string, bytes int64, times int) (Walk, error) {
 	const name = "mark.example.com"
-	args, err := walker(fmt.Sprintf("%s:%d", name, m.Port()), bytes, times)
+	args, err := m.walker(fmt.Sprintf("%s:%d", name, m.Port()), bytes, times)
 	if err != nil {
 		return Walk{}, err
 	}
@@ -94,13 +99,22 @@ func (s *Stand) Sealed(m *Mark, state, workspace string, bytes int64, times int)
 		"--connect-to", name + "::127.0.0.1:", "--"}, args...)...))
 }
 
-func walker(to string, bytes int64, times int) ([]string, error) {
+// copySelf copies this program: where it lies, only we may be let in.
+func copySelf(to string) error {
 	self, err := os.Executable()
 	if err != nil {
-		return nil, err
+		return err
 	}
+	b, err := os.ReadFile(self)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, b, 0o755)
+}
+
+func (m *Mark) walker(to string, bytes int64, times int) ([]string, error) {
 	b, err := json.Marshal(part{Name: walkerName, Origins: map[string]string{"to": to}, Bytes: bytes, Times: times})
-	return []string{self, roleWord, string(b)}, err
+	return []string{m.self, roleWord, string(b)}, err
 }
 
 func walked(out []byte, err error) (w Walk, _ error) {
