@@ -114,7 +114,7 @@ func sealing(s state, workspace string) doctor.Check {
 	return doctor.Check{Name: "sandbox", Do: func(ctx context.Context) doctor.Result {
 		home, _ := os.UserHomeDir()
 		err := sandbox.Probe(ctx, sandbox.Config{
-			Command: []string{"true"}, Workspace: workspace, State: string(s), Home: home, Hide: sandbox.Secrets(home),
+			Command: []string{"true"}, Workspace: workspace, State: string(s), Home: home, Hide: hidden(home),
 		})
 		var r *sandbox.Refusal
 		switch {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -43,7 +44,7 @@ func (l *launch) seal(ctx context.Context) (func(context.Context) (ending, error
 	home, _ := os.UserHomeDir()
 	c := sandbox.Config{
 		Command: l.command, Workspace: l.o.workspace, Live: l.o.live, Files: sandbox.Mode(l.o.files), State: string(l.state),
-		Home: home, Hide: sandbox.Secrets(home), User: l.o.user, Terminal: screen != nil,
+		Home: home, Hide: hidden(home), User: l.o.user, Terminal: screen != nil,
 		Stdin: files.Files[0], Stdout: files.Files[1], Stderr: files.Files[2],
 	}
 	c.Prepare = func(c *sandbox.Config) error {
@@ -74,6 +75,16 @@ func (l *launch) seal(ctx context.Context) (func(context.Context) (ending, error
 		}
 		return end, err
 	}, nil
+}
+
+// hidden is what a command never sees, besides its own state directory: secrets of
+// the user, and the keys and the record of a state directory that is not this one's.
+func hidden(home string) []string {
+	all := sandbox.Secrets(home)
+	if s, err := findState(""); err == nil {
+		all = append(all, string(s))
+	}
+	return append(all, filepath.Join(home, ".local", "state", "outvet"))
 }
 
 // An unprepared is an error of ours while a sandbox was made, which says nothing
