@@ -337,7 +337,7 @@ func (l *launch) environment() ([]string, error) {
 }
 
 // witness lets the record say which program of the sandbox made each call.
-func (l *launch) witness(init int) {
-	l.who = process.Inside(init, nil)
+func (l *launch) witness(init int, sockets process.Sockets) {
+	l.who = process.Inside(init, sockets)
 	l.proxy.Witness = l.who.Witness
 }

@@ -141,7 +141,7 @@ func standard() (files *pty.Stdio, screen *os.File, err error) {
 
 // inside serves the sandbox while the command runs in it.
 func (l *launch) inside(ctx context.Context, s *sandbox.Sandbox, screen *os.File) (end ending, err error) {
-	l.witness(s.Pid())
+	l.witness(s.Pid(), s.Sockets)
 	box := l.house.settle(s.Sockets, l.caller, l.grade)
 	failed := make(chan error, 3)
 	box.serve(failed)

@@ -30,7 +30,7 @@ type world struct {
 	list   [8 << 10]byte
 }
 
-func (w *world) begin(init int, diag *os.File) {
+func (w *world) begin(init int, diag Sockets) {
 	w.init, w.self = init, os.Getpid()
 	w.netns = namespace(init)
 	w.table.begin(init, diag)
