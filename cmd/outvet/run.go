@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +18,8 @@ import (
 
 	"outvet/call"
 	"outvet/internal/agent"
+	"outvet/internal/inspect/dnstunnel"
+	"outvet/internal/listener/inside"
 	"outvet/internal/policy"
 	"outvet/internal/process"
 	"outvet/internal/sandbox"
@@ -112,6 +115,8 @@ type launch struct {
 	source  *source
 	kit     *trust.Kit
 	sum     *summary.Session
+	asked   *inside.Ledger // what the command may ask of its own calls
+	collect int            // percent of garbage, once the command runs
 	last    last
 	said    *held     // what operators are told, until the terminal is ours again
 	errs    io.Writer // where people read
@@ -127,12 +132,15 @@ func (o *launching) run(c *cobra.Command, command []string) error {
 	if err := l.prepare(); err != nil {
 		return err
 	}
+	// Collecting garbage would cost a tenth of the start, in which little is made.
+	l.collect = debug.SetGCPercent(-1)
+	defer func() { debug.SetGCPercent(l.collect) }()
 	ready := make(chan error, 1)
 	go func() { ready <- l.furnish(ctx) }() // beside the sandbox, which takes as long
 	var start func(context.Context) (ending, error)
 	var err error
 	if o.cooperative {
-		start, err = l.cooperate, nil
+		start, err = l.cooperate, l.authorise()
 	} else {
 		start, err = l.seal(ctx)
 	}
@@ -187,7 +195,7 @@ func (l *launch) prepare() (err error) {
 	if !l.o.cooperative {
 		l.grade = call.Grade(sandbox.Mode(l.o.files).Grade())
 	}
-	return l.authorise()
+	return nil
 }
 
 // anybody says if nobody is the user that is asked for.
@@ -239,11 +247,13 @@ func (l *launch) furnish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	go func() { _, _ = l.source.inspectors(p) }() // it takes long: install waits for it, and the log is opened meanwhile
 	if err := l.build(ctx, &l.o.serving); err != nil {
 		return err
 	}
 	if l.sum, err = newSummary(ctx, l.caller.Session, presetOf(program(l.command[0]))); err == nil {
-		l.gate.Sinks = append(l.gate.Sinks, l.sum, &l.last)
+		l.asked = inside.NewLedger(l.caller.Session)
+		l.gate.Sinks = append(l.gate.Sinks, l.sum, l.asked, &l.last)
 		err = l.installed(p)
 	}
 	if err != nil {
@@ -273,6 +283,8 @@ func (l *launch) carry(ctx context.Context, start func(context.Context) (ending,
 	if err := l.banner(); err != nil {
 		return err
 	}
+	defer l.tell().leave()
+	defer time.AfterFunc(preparing, l.settled).Stop()
 	end, err := start(ctx)
 	if err != nil {
 		return err
@@ -290,6 +302,17 @@ func (l *launch) carry(ctx context.Context, start func(context.Context) (ending,
 		return &exit{code: end.code}
 	}
 	return nil
+}
+
+// preparing is when settled is called: the command makes its own start until then,
+// and some are over.
+const preparing = 50 * time.Millisecond
+
+// settled does what can wait until the command has started: it lets garbage be
+// collected, and makes ready what is known of names, unless a call needed it before.
+func (l *launch) settled() {
+	debug.SetGCPercent(l.collect)
+	dnstunnel.Prepare()
 }
 
 // An ending is how the command ended.

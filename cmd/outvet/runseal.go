@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -36,22 +37,28 @@ func (l *launch) authorise() error {
 
 // seal makes the sandbox and returns what starts the command in it.
 func (l *launch) seal(ctx context.Context) (func(context.Context) (ending, error), error) {
-	vars, err := l.environment()
-	if err != nil {
-		return nil, err
-	}
 	files, screen, err := standard()
 	if err != nil {
 		return nil, err
 	}
 	home, _ := os.UserHomeDir()
 	c := sandbox.Config{
-		Command: l.command, Env: vars, Workspace: l.o.workspace, Live: l.o.live, Files: sandbox.Mode(l.o.files), State: string(l.state),
-		Home: home, Hide: sandbox.Secrets(home), User: l.o.user, Terminal: screen != nil,
+		Command: l.command, Workspace: l.o.workspace, Live: l.o.live, Files: sandbox.Mode(l.o.files), State: string(l.state),
+		Home: home, Hide: hidden(home), User: l.o.user, Terminal: screen != nil,
 		Stdin: files.Files[0], Stdout: files.Files[1], Stderr: files.Files[2],
 	}
-	for _, s := range l.kit.Shown() {
-		c.Binds = append(c.Binds, sandbox.Bind{To: s.To, Content: s.Content, Write: s.Write})
+	c.Prepare = func(c *sandbox.Config) error {
+		err := l.authorise()
+		if err == nil {
+			c.Env, err = l.environment()
+		}
+		if err != nil {
+			return &unprepared{err}
+		}
+		for _, s := range l.kit.Shown() {
+			c.Binds = append(c.Binds, sandbox.Bind{To: s.To, Content: s.Content, Write: s.Write})
+		}
+		return nil
 	}
 	s, err := sandbox.Run(ctx, c)
 	files.CloseFiles()
@@ -70,8 +77,26 @@ func (l *launch) seal(ctx context.Context) (func(context.Context) (ending, error
 	}, nil
 }
 
+// hidden is what a command never sees, besides its own state directory: secrets of
+// the user, and the keys and the record of a state directory that is not this one's.
+func hidden(home string) []string {
+	all := sandbox.Secrets(home)
+	if s, err := findState(""); err == nil {
+		all = append(all, string(s))
+	}
+	return append(all, filepath.Join(home, ".local", "state", "outvet"))
+}
+
+// An unprepared is an error of ours while a sandbox was made, which says nothing
+// of the machine.
+type unprepared struct{ error }
+
 // refused says why a command cannot be sealed, as people read it.
 func (l *launch) refused(err error) error {
+	var own *unprepared
+	if errors.As(err, &own) {
+		return own.error
+	}
 	var r *sandbox.Refusal
 	if !errors.As(err, &r) {
 		return &exit{code: exitFailed, err: err}
@@ -129,6 +154,7 @@ func (l *launch) inside(ctx context.Context, s *sandbox.Sandbox, screen *os.File
 	}()
 	defer box.dns.Shutdown(ctx)
 	defer s.Sockets.Close()
+	defer l.answer(s.Agent)()
 	defer l.forward(s)()
 	if s.Terminal != nil {
 		j, err := pty.Join(os.Stdin, screen, s.Terminal)

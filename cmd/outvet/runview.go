@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"outvet/call"
 	"outvet/internal/summary"
@@ -33,6 +34,18 @@ func (l *launch) banner() error {
 	}
 	b.Notes = append(b.Notes, l.kit.Notes...)
 	return b.Print(l.errs, styleOf(l.errs))
+}
+
+// tell lets outvet status know of the command while it runs.
+func (l *launch) tell() berth {
+	b, err := l.state.berth(alive{
+		Session: l.caller.Session, Command: strings.Join(l.command[:1], " "), Agent: l.caller.Agent.Value,
+		Grade: l.grade, Policy: l.source.name, PID: os.Getpid(), Since: time.Now().UTC(),
+	})
+	if err != nil {
+		l.log.Warn("outvet status will not show this command", "err", err)
+	}
+	return b
 }
 
 // tilde writes a path as people say it.

@@ -187,6 +187,7 @@ func (o *serving) run(c *cobra.Command) error {
 		return err
 	}
 	h.gate.Look() // before the first call
+	go dnstunnel.Prepare()
 	return h.serve(ctx, o, src, c)
 }
 

@@ -74,6 +74,10 @@ type Config struct {
 	// command.
 	Terminal bool
 
+	// Prepare, if there is one, is called when stage 1 has been started and before
+	// anything of Env and Binds is used: what they are can be found out meanwhile.
+	Prepare func(*Config) error `json:"-"`
+
 	fault string // name of a step that fails; for tests
 }
 

@@ -19,7 +19,7 @@ func (v *view) writePieces() error {
 		if !p.Write {
 			continue
 		}
-		err := v.write(p.To, v.orders.held[p.At:p.At+p.Len])
+		err := v.write(p.To, v.orders.content(p))
 		if err != nil && !errors.Is(err, fs.ErrPermission) { // what we cannot reach the command cannot either
 			return onPath("write pieces", p.To, err)
 		}

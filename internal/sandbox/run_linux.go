@@ -125,6 +125,11 @@ func (s *Sandbox) gone() error {
 
 // prepare speaks with stage 1 until it is ready.
 func (s *Sandbox) prepare() error {
+	if s.config.Prepare != nil {
+		if err := s.config.Prepare(&s.config); err != nil {
+			return err
+		}
+	}
 	orders, trees, err := s.orders()
 	defer closeTrees(trees)
 	if errors.Is(err, fs.ErrNotExist) {

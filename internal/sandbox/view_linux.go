@@ -167,7 +167,7 @@ func (v *view) pieces() error {
 			from = made[p.At]
 			if from == "" || p.Len == 0 {
 				from = v.in(workPiece, fmt.Sprint(i))
-				if err := os.WriteFile(from, v.orders.held[p.At:p.At+p.Len], 0o444); err != nil {
+				if err := os.WriteFile(from, v.orders.content(p), 0o444); err != nil {
 					return err
 				}
 				if p.Len > 0 {
