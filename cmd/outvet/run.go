@@ -80,10 +80,16 @@ before it, and 2 if the command line is wrong.`,
 			return o.run(c, args)
 		},
 	}
+	o.flags(c)
+	c.Flags().SetInterspersed(false)
+	return c
+}
+
+// flags adds those of run.
+func (o *launching) flags(c *cobra.Command) {
 	o.policyFlags.add(c)
 	stateFlag(c, &o.state)
 	f := c.Flags()
-	f.SetInterspersed(false)
 	f.BoolVar(&o.observe, "observe", false, "decide and record only; block and change nothing")
 	f.BoolVar(&o.cooperative, "cooperative", false, "start it without a sandbox, told of outvet by proxy variables, which it can ignore")
 	f.StringVar(&o.session, "session", "", "`NAME` of the session in the record (default two words)")
@@ -102,7 +108,6 @@ before it, and 2 if the command line is wrong.`,
 	_ = c.MarkFlagDirname("live")
 	_ = c.RegisterFlagCompletionFunc("apply", cobra.FixedCompletions([]string{"ask", "all", "none"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = c.RegisterFlagCompletionFunc("fs", cobra.FixedCompletions([]string{"overlay", "review", "strict", "open"}, cobra.ShellCompDirectiveNoFileComp))
-	return c
 }
 
 // A launch is one command, from the flags to its end.
@@ -120,6 +125,7 @@ type launch struct {
 	last    last
 	said    *held     // what operators are told, until the terminal is ours again
 	errs    io.Writer // where people read
+	in, out *os.File  // standard files of the command, if they are not the user's
 }
 
 // run seals and runs the command. Its exit code becomes ours.

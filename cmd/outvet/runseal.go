@@ -37,7 +37,7 @@ func (l *launch) authorise() error {
 
 // seal makes the sandbox and returns what starts the command in it.
 func (l *launch) seal(ctx context.Context) (func(context.Context) (ending, error), error) {
-	files, screen, err := standard()
+	files, screen, err := l.standard()
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func (l *launch) seal(ctx context.Context) (func(context.Context) (ending, error
 		defer s.Close()
 		defer files.Close()
 		end, err := l.inside(ctx, s, screen)
-		if err == nil && end.review != nil { // it is good until the sandbox is closed
+		if err == nil && end.review != nil && l.in == nil { // it is good until the sandbox is closed
 			err = l.review(end.review, screen != nil)
 		}
 		return end, err
@@ -111,7 +111,11 @@ func (l *launch) refused(err error) error {
 
 // standard returns the files of the command, nil for those that are its terminal,
 // and where the user sees that; nil if the user has none.
-func standard() (files *pty.Stdio, screen *os.File, err error) {
+func (l *launch) standard() (files *pty.Stdio, screen *os.File, err error) {
+	if l.in != nil {
+		files, err = pty.Stand([3]*os.File{l.in, l.out, os.Stderr}, nil)
+		return files, nil, err
+	}
 	user := [3]*os.File{os.Stdin, os.Stdout, os.Stderr}
 	if screen = pty.Screen(user); screen == nil {
 		files, err = pty.Stand(user, nil)
@@ -235,6 +239,9 @@ func (l *launch) cooperate(ctx context.Context) (end ending, err error) {
 	}
 	cmd.Env = append(cmd.Env, "no_proxy=localhost,127.0.0.1,::1", "NO_PROXY=localhost,127.0.0.1,::1", "NODE_USE_ENV_PROXY=1")
 	cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = l.o.workspace, os.Stdin, os.Stdout, os.Stderr
+	if l.in != nil {
+		cmd.Stdin, cmd.Stdout = l.in, l.out
+	}
 	err = cmd.Run()
 	var exited *exec.ExitError
 	switch {

@@ -46,6 +46,7 @@ type serving struct {
 	drain       time.Duration
 	metricsOpen bool
 	processes   bool
+	lead        func(*forward.Options) // of attack: where the internet is
 }
 
 func serveCommand() *cobra.Command {
@@ -212,6 +213,9 @@ func (h *house) build(ctx context.Context, o *serving) error {
 			return usage(fmt.Errorf("--upstream-ca: %w", err))
 		}
 		up.Roots = append(up.Roots, certs...)
+	}
+	if o.lead != nil {
+		o.lead(&up)
 	}
 	if h.authority, err = ca.Open(dir); err != nil {
 		return err
