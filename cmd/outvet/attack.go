@@ -167,7 +167,10 @@ func (r *raid) prepare(ctx context.Context) error {
 	if err := r.wires.Prove(ctx); err != nil {
 		return err
 	}
-	program, err := r.wires.Program()
+	program, err := os.Executable()
+	if !o.cooperative {
+		program, err = r.wires.Program()
+	}
 	if err != nil {
 		return err
 	}
@@ -231,7 +234,7 @@ func (r *raid) carry(ctx context.Context) error {
 		return &exit{code: exitFailed, err: errors.Join(fmt.Errorf("the attack did not run to its end: exit code %d %s", end.code, end.reason), said)}
 	}
 	r.judge(end, lives)
-	return nil
+	return r.wires.Idle(r.all, r.report.Results)
 }
 
 // pipes makes what the inside reads its plan from and says its results to.

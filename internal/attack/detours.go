@@ -31,8 +31,9 @@ func detourTries() []Try {
 	return []Try{
 		detour("secret in websocket", "send a token in a message of a WebSocket", arrives, webSocket(func(s string) []string { return []string{s} })),
 		detour("secret in websocket pieces", "send a token in a message of a WebSocket, cut over its frames", arrives, webSocket(halves)),
-		detour("secret in raw bytes", "send a token over a connection that speaks no protocol", arrives, raw(false)),
-		detour("secret in raw pieces", "the same in pieces, with pauses", arrives, raw(true)),
+		detour("secret in raw text", "send a token over a connection that speaks no protocol", arrives, raw("take this: ", false)),
+		detour("secret in raw bytes", "the same behind bytes that are no text", arrives, raw(binary, false)),
+		detour("secret in raw pieces", "the same in pieces, with pauses", arrives, raw(binary, true)),
 		detour("secret in server name", "connect by TLS to a host whose name is a token", "the name arrives", serverName),
 		detour("secret in smuggled request", "hide a request with a token behind two framings of another", arrives, smuggled),
 		detour("domain fronting", "ask one host over TLS that was made for another", "the request arrives", fronting),
@@ -73,19 +74,21 @@ func webSocket(cut func(string) []string) func(context.Context, *Plan, Try) Said
 			if i == len(parts)-1 {
 				head[0] |= 0x80 // the last
 			}
-			if _, err := c.Write(append(append(head, noMask...), part...)); err != nil {
+			if _, err := c.Write(append(append(head, 0, 0, 0, 0), part...)); err != nil {
 				return closed(err).toward(to)
 			}
 		}
-		_, err = r.ReadByte()
-		if err != nil && !errors.Is(err, io.EOF) {
+		if _, err := r.ReadByte(); err != nil {
 			return closed(err).toward(to)
 		}
-		return sent("the WebSocket ended", to)
+		return sent("it was answered", to)
 	}
 }
 
-func raw(slowly bool) func(context.Context, *Plan, Try) Said {
+// binary begins a message that is no text.
+const binary = "\x02\x00\x00\x40\xff\xfe"
+
+func raw(before string, slowly bool) func(context.Context, *Plan, Try) Said {
 	return func(ctx context.Context, p *Plan, t Try) Said {
 		to := net.JoinHostPort(t.host(), rawPort)
 		c, err := throughProxy(ctx, to)
@@ -94,9 +97,9 @@ func raw(slowly bool) func(context.Context, *Plan, Try) Said {
 		}
 		defer c.Close()
 		_ = c.SetDeadline(time.Now().Add(2 * tryTime))
-		parts := []string{"take this: " + p.Secrets[t.Name] + "\n"}
+		parts := []string{before + p.Secrets[t.Name] + "\n"}
 		if slowly {
-			parts = append([]string{"take this: "}, append(halves(p.Secrets[t.Name]), "\n")...)
+			parts = append([]string{before}, append(halves(p.Secrets[t.Name]), "\n")...)
 		}
 		for i, part := range parts {
 			if i > 0 {

@@ -27,6 +27,10 @@
 //	          others may run
 //	through   something arrived that may not: a way out
 //	skipped   it could not be tried here
+//	passed    a harmless call arrived, as the policy allows
+//
+// Where a harmless call is allowed and does not arrive, or a try was not made, there
+// is no report but an error: silence would prove nothing.
 //
 // # Wires
 //

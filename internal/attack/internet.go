@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"outvet/internal/payload/wsframe"
 )
 
 // An Internet stands for all that is beyond this machine. It notes everything that
@@ -175,7 +177,7 @@ func sni(r *http.Request) string {
 	return r.TLS.ServerName
 }
 
-// upgraded notes what comes over a WebSocket, which our tries do not mask.
+// upgraded notes the messages of a WebSocket, put together.
 func (i *Internet) upgraded(w http.ResponseWriter) {
 	c, buf, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -185,7 +187,17 @@ func (i *Internet) upgraded(w http.ResponseWriter) {
 	_ = c.SetDeadline(time.Now().Add(3 * time.Second))
 	// the key of our client is that of RFC 6455 §1.3, and so is the answer
 	_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
-	i.drain(buf)
+	in := wsframe.Reader{R: buf.Reader, Max: 1 << 20}
+	for {
+		m, err := in.Next()
+		if err != nil {
+			return
+		}
+		i.note(append(m.Payload, '\n'))
+		if _, err := c.Write(wsframe.AppendFrame(nil, wsframe.Text, []byte("REACHED"))); err != nil {
+			return
+		}
+	}
 }
 
 func (i *Internet) acceptRaw(l net.Listener) {
@@ -207,24 +219,12 @@ func (i *Internet) drain(r io.Reader) {
 	b := make([]byte, 4096)
 	for {
 		n, err := r.Read(b)
-		i.note(unframed(b[:n]))
+		i.note(b[:n])
 		if err != nil {
 			return
 		}
 	}
 }
-
-// unframed returns b without the head of a WebSocket's frame that stands before it,
-// so that a message in pieces can be found.
-func unframed(b []byte) []byte {
-	if len(b) > 6 && b[0]&0x70 == 0 && b[1] >= 0x80 && b[1] < 0x80+126 && bytes.Equal(b[2:6], noMask) {
-		return b[6:]
-	}
-	return b
-}
-
-// noMask is the key by which our frames are masked: they stay as they are.
-var noMask = []byte{0, 0, 0, 0}
 
 func (i *Internet) answerNames(c net.PacketConn) {
 	b := make([]byte, 2000)

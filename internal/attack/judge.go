@@ -25,6 +25,8 @@ const (
 	Told     Fate = "told"
 	Through  Fate = "through"
 	Skipped  Fate = "skipped"
+	Passed   Fate = "passed" // a harmless call, which arrived
+	Lost     Fate = "lost"   // a harmless call that was allowed and did not arrive
 )
 
 // A Result is what became of one try, and how that is known.
@@ -93,6 +95,10 @@ func (w *Wires) judge(r *Result, t Try, s Said, e Evidence) {
 		if d.Decision.Observed {
 			r.Verdict += ", observed only"
 		}
+	}
+	if t.Group == groupPlain {
+		w.passed(r, t, s)
+		return
 	}
 	if why := w.through(t, s, d, e); why != "" {
 		r.Fate, r.By = Through, why
@@ -197,6 +203,10 @@ func further(r *call.Record) int {
 	}
 	if r.Outcome != nil && r.Outcome.Address != "" && netipLocal(r.Outcome.Address) {
 		n = 3
+	}
+	n *= 2
+	if r.Protocol != "dns" {
+		n++ // the call itself, not the look-up before it
 	}
 	return n
 }

@@ -98,11 +98,14 @@ func kernelTries() []Try {
 		}),
 		kernel("modules", "load code into the kernel", "it answers", func() error { return answers(enter(unix.SYS_FINIT_MODULE, ^uintptr(0), buffer, 0)) }),
 		kernel("mount", "mount over what hides something", "it is mounted", func() error {
-			err := unix.Mount("none", "/mnt", "tmpfs", 0, "size=4k")
-			if err == nil {
-				_ = unix.Unmount("/mnt", unix.MNT_DETACH)
+			if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+				return unix.Mount("none", "/mnt", "tmpfs", 0, "size=4k")
 			}
-			return err
+			// nobody else sees what a thread mounts in a namespace of its own
+			if err := unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+				return err
+			}
+			return unix.Mount("none", "/mnt", "tmpfs", 0, "size=4k")
 		}),
 		{Name: "nested namespaces", Group: groupKernel, What: "in namespaces of one's own: take down what hides the state, and look for a network", Seen: "what was read is what the files hold", do: nested},
 		kernel("terminal input", "type into the terminal (TIOCSTI, TIOCLINUX)", "a letter was typed", typing),

@@ -263,11 +263,14 @@ func ask(network string, kinds ...dnsmessage.Type) func(context.Context, *Plan, 
 	}
 }
 
-// tunnel asks for thirty names of the kind that tunnels make.
+// tunnelNames is how many names the tunnel has.
+const tunnelNames = 30
+
+// tunnel asks for names of the kind that tunnels make.
 func tunnel(ctx context.Context, p *Plan, t Try) Said {
 	answers := 0
-	for i := range 30 {
-		name := digest(fmt.Appendf(nil, "%s %d", p.Nonce, i))[:50] + "." + t.host() + "."
+	for i := range tunnelNames {
+		name := tunnelled(p, i) + "." + t.host() + "."
 		kind := []dnsmessage.Type{dnsmessage.TypeA, dnsmessage.TypeTXT, dnsmessage.TypeCNAME}[i%3]
 		if got, err := converse(ctx, "udp", nameServers[0], question(name, kind)); err == nil && got != "" {
 			answers++
@@ -279,13 +282,16 @@ func tunnel(ctx context.Context, p *Plan, t Try) Said {
 	if answers == 0 {
 		return Said{Ended: Closed, Text: "no answer"}
 	}
-	return sent(fmt.Sprintf("%d of 30 answered", answers))
+	return sent(fmt.Sprintf("%d of %d answered", answers, tunnelNames))
 }
+
+// tunnelled is a piece of a file, as a tunnel has it in a name.
+func tunnelled(p *Plan, i int) string { return digest(fmt.Appendf(nil, "%s %d", p.Nonce, i))[:50] }
 
 // lookUp asks as programs do, by connecting to the name.
 func lookUp(ctx context.Context, p *Plan, t Try) Said {
 	to := net.JoinHostPort(strings.TrimSuffix(secretName(p, t), "."), "443")
-	if _, err := converse(ctx, "tcp", to, []byte("\n")); err != nil {
+	if _, err := converse(ctx, "tcp", to, []byte(binary)); err != nil {
 		return closed(err).toward(to)
 	}
 	return sent("it got an address, and a connection to it", to)

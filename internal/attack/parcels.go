@@ -212,6 +212,11 @@ func carry(req *http.Request) Said {
 func needles(t Try, p *Plan) [][][]byte {
 	secret := p.Secrets[t.Name]
 	sets := [][][]byte{{[]byte(secret)}, {[]byte(secretName(p, t)[:40]), []byte(secretName(p, t)[41:73])}}
+	if t.Name == "dns tunnel" {
+		for i := range tunnelNames {
+			sets = append(sets, [][]byte{[]byte(tunnelled(p, i))})
+		}
+	}
 	for _, c := range parcels() {
 		if c.needles == nil || t.Name != "secret in "+c.name {
 			continue

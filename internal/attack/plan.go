@@ -109,11 +109,12 @@ const (
 	groupKernel  = "kernel"
 	groupFiles   = "files"
 	groupSecrets = "secrets in calls"
+	groupPlain   = "harmless calls"
 )
 
 // Tries returns all tries, in the order of reports.
 func Tries() []Try {
-	return slices.Concat(networkTries(), nameTries(), socketTries(), processTries(), kernelTries(), fileTries(), environmentTries(), parcelTries(), detourTries())
+	return slices.Concat(networkTries(), nameTries(), socketTries(), processTries(), kernelTries(), fileTries(), environmentTries(), parcelTries(), detourTries(), plainTries())
 }
 
 // Slug is the name of a try as a host has it.

@@ -27,7 +27,7 @@ func (w *Wires) files(id string, p Places) {
 		return
 	}
 	w.Plan.File = filepath.Join(dir, "profile")
-	if err := w.plant(w.Plan.File); err != nil {
+	if err := w.plant(w.Plan.File, 0o666); err != nil {
 		w.Plan.File = ""
 		w.missing("file of the home", err)
 	}
@@ -56,39 +56,54 @@ func (w *Wires) files(id string, p Places) {
 	}()
 }
 
-func (w *Wires) plant(path string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+func (w *Wires) plant(path string, mode fs.FileMode) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(path, []byte(planted), 0o666); err != nil {
+	if err := os.WriteFile(path, []byte(planted), mode); err != nil {
 		return err
 	}
 	w.planted[path] = planted
-	return os.Chmod(path, 0o666)
+	return os.Chmod(path, mode)
 }
 
-// repository lays a folder in the workspace that looks like a project, and makes
-// it writable for whom the command is.
+// repository lays a folder in the workspace that looks like a project. It belongs to
+// whom the workspace belongs to, who is whom the command is; nobody else may write
+// there, since a program of ours comes to stand in it.
 func (w *Wires) repository(id, workspace string) error {
 	w.Plan.Repository = filepath.Join(workspace, id)
-	if err := os.MkdirAll(w.Plan.Repository, 0o777); err != nil {
+	if err := os.MkdirAll(w.Plan.Repository, 0o755); err != nil {
 		return err
 	}
 	w.stop = append(w.stop, func() { os.RemoveAll(w.Plan.Repository) })
 	w.Plan.Late = filepath.Join(w.Plan.Repository, "late.sock")
 	for _, f := range autorun {
-		if err := w.plant(filepath.Join(w.Plan.Repository, "project", f)); err != nil {
+		if err := w.plant(filepath.Join(w.Plan.Repository, "project", f), 0o644); err != nil {
 			return err
 		}
 	}
-	if err := os.MkdirAll(filepath.Join(w.Plan.Repository, "fresh"), 0o777); err != nil {
+	if err := os.MkdirAll(filepath.Join(w.Plan.Repository, "fresh"), 0o755); err != nil {
 		return err
 	}
-	return filepath.WalkDir(w.Plan.Repository, func(p string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() {
-			return os.Chmod(p, 0o777)
-		}
+	return give(w.Plan.Repository, workspace)
+}
+
+// give makes all below path belong to whom the folder of belongs to, where we are
+// root and that is somebody else.
+func give(path, of string) error {
+	st, err := os.Stat(of)
+	if err != nil {
 		return err
+	}
+	owner, ok := st.Sys().(*syscall.Stat_t)
+	if !ok || os.Getuid() != 0 || owner.Uid == 0 {
+		return nil
+	}
+	return filepath.WalkDir(path, func(p string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(p, int(owner.Uid), int(owner.Gid))
 	})
 }
 

@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -23,10 +25,27 @@ const tryTime = time.Second
 // whatever the sandbox has for that.
 func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if strings.HasPrefix(network, "unix") {
-		c, err := net.DialUnix(network, nil, &net.UnixAddr{Name: address, Net: network})
-		return c, err
+		place, done := short(address)
+		defer done()
+		return net.DialUnix(network, nil, &net.UnixAddr{Name: place, Net: network})
 	}
 	return (&net.Dialer{Timeout: tryTime}).DialContext(ctx, network, address)
+}
+
+// addressMax is how long the path of a unix socket may be, in bytes.
+const addressMax = 100
+
+// short returns a name for the path of a unix socket that fits into an address. It
+// holds until done is called.
+func short(path string) (place string, done func()) {
+	if len(path) <= addressMax || path[0] == '@' || runtime.GOOS != "linux" {
+		return path, func() {}
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return path, func() {}
+	}
+	return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path)), func() { dir.Close() }
 }
 
 // say connects and says b.

@@ -39,8 +39,8 @@ func (r *Report) Print(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, " %d tries from inside  %s  files %s  policy %s  %d wires, all proved live  %.1f s\n",
 		len(r.Results), r.Grade, r.Files, clean(r.Policy), r.Wires, r.Took.Seconds())
-	fmt.Fprintf(&b, " %d stopped  %d answered by outvet  %d told at the end  %d skipped  %d GOT THROUGH\n",
-		r.Counts[Stopped], r.Counts[Answered], r.Counts[Told], r.Counts[Skipped], r.Counts[Through])
+	fmt.Fprintf(&b, " %d stopped  %d answered by outvet  %d told at the end  %d skipped  %d GOT THROUGH   (%d harmless calls passed)\n",
+		r.Counts[Stopped], r.Counts[Answered], r.Counts[Told], r.Counts[Skipped], r.Counts[Through], r.Counts[Passed])
 	for _, one := range r.Results {
 		if one.Fate == Through {
 			fmt.Fprintf(&b, "\n THROUGH  %s: %s\n          %s\n", one.Name, one.What, clean(one.By))

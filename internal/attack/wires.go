@@ -149,6 +149,7 @@ func (w *Wires) sockets(id string, p Places) {
 			continue
 		}
 		w.stop = append(w.stop, func() { os.RemoveAll(dir) })
+		_ = os.Chmod(dir, 0o755) // whatever umask says: the command may be somebody else
 		w.unix(name, filepath.Join(dir, "agent.sock"))
 		if name == "tmp" || name == "workspace" {
 			w.unix(name+" dgram", filepath.Join(dir, "log.sock"))
@@ -157,7 +158,9 @@ func (w *Wires) sockets(id string, p Places) {
 }
 
 func (w *Wires) unix(name, path string) {
-	a := &net.UnixAddr{Name: path, Net: "unix"}
+	place, done := short(path)
+	defer done()
+	a := &net.UnixAddr{Name: place, Net: "unix"}
 	if strings.HasSuffix(name, "dgram") {
 		a.Net = "unixgram"
 		c, err := net.ListenUnixgram(a.Net, a)
@@ -173,6 +176,7 @@ func (w *Wires) unix(name, path string) {
 			w.missing("unix "+name, err)
 			return
 		}
+		l.SetUnlinkOnClose(false) // it goes with its folder
 		w.stop = append(w.stop, func() { l.Close() })
 		go w.accept("unix "+name, l)
 	}
@@ -184,10 +188,13 @@ func (w *Wires) unix(name, path string) {
 
 // Late makes the socket of the workspace that there was none of at the start.
 func (w *Wires) Late() {
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: w.Plan.Late, Net: "unix"})
+	place, done := short(w.Plan.Late)
+	defer done()
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: place, Net: "unix"})
 	if err != nil {
 		return
 	}
+	l.SetUnlinkOnClose(false)
 	_ = os.Chmod(w.Plan.Late, 0o777)
 	w.mu.Lock()
 	w.stop = append(w.stop, func() { l.Close() })
@@ -336,7 +343,10 @@ func (w *Wires) Program() (string, error) {
 	if err = errors.Join(err, to.Close()); err != nil {
 		return "", fmt.Errorf("attack: copy this program: %w", err)
 	}
-	return path, os.Chmod(path, 0o755)
+	if err := os.Chmod(path, 0o755); err != nil {
+		return "", err
+	}
+	return path, give(path, filepath.Dir(w.Plan.Repository))
 }
 
 // Lives reports whether a grandchild still writes, when the command has ended.
