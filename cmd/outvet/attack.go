@@ -182,7 +182,7 @@ func (r *raid) prepare(ctx context.Context) error {
 	}
 	r.l.command = []string{program, "attack", "inside"}
 	o.lead = func(f *forward.Options) { r.wires.Internet.Lead(f) }
-	return r.l.settle()
+	return r.l.prepare()
 }
 
 // carry runs the inside as run does a command, and judges what came of it.
