@@ -54,6 +54,7 @@ first passes wherever the policy lets calls pass.`,
 	}
 	o.flags(c)
 	c.Flags().Lookup("json").Usage = "print the report as JSON"
+	_ = c.Flags().MarkHidden("apply") // what an attack does to a workspace is for nobody to keep
 	for _, part := range []struct {
 		use string
 		do  func(c *cobra.Command, args []string) error

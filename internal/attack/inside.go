@@ -75,6 +75,9 @@ func (y *sayer) one(ctx context.Context, p *Plan, tries []Try, name string) {
 
 // say makes a try and says what became of it. One that does not end is left alone.
 func (y *sayer) say(ctx context.Context, p *Plan, t Try) {
+	if ctx.Err() != nil {
+		return // no time was left: it was not made, and nobody shall think so
+	}
 	ctx, cancel := context.WithTimeout(ctx, oneTime)
 	defer cancel()
 	start := time.Now()

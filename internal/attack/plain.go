@@ -71,7 +71,7 @@ func (w *Wires) Idle(said []Said, results []Result) error {
 	}
 	for _, t := range Tries() {
 		if !made[t.Name] {
-			return fmt.Errorf("attack: the try %q was not made", t.Name)
+			return fmt.Errorf("attack: the try %q was not made: this machine has no time for it now", t.Name)
 		}
 	}
 	for _, r := range results {
