@@ -3,7 +3,6 @@ package attack
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -327,6 +326,3 @@ func doh(ctx context.Context, p *Plan, t Try) Said {
 	}
 	return sent(fmt.Sprintf("answered with %d", status), addressOf(req))
 }
-
-// keys returns the keys of m in order.
-func keys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
