@@ -1,10 +1,15 @@
 package attack
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -361,4 +366,49 @@ func FuzzSaid(f *testing.F) {
 			t.Error("something was said and nothing heard")
 		}
 	})
+}
+
+// Detours carry no secret: that the request came to a host that it did not ask for is
+// what counts, and must be recognised.
+func TestDetourThatArrivesIsRecognised(t *testing.T) {
+	w := laid(t)
+	roots := x509.NewCertPool()
+	roots.AddCert(w.Internet.Root)
+	for name, send := range map[string]func(c net.Conn, host string){
+		"domain fronting": func(c net.Conn, host string) { fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", host) },
+		"proxy in proxy": func(c net.Conn, host string) {
+			fmt.Fprintf(c, "GET http://%s/ HTTP/1.1\r\nHost: %s\r\n\r\n", host, frontHost)
+		},
+		"host contradicts": func(c net.Conn, host string) { fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", host) },
+		"connect in connect": func(c net.Conn, host string) {
+			fmt.Fprintf(c, "CONNECT %s:4070 HTTP/1.1\r\nHost: %s:4070\r\n\r\n", host, host)
+		},
+	} {
+		if r := find(t, w.Judge(Evidence{}), name); r.Fate == Through {
+			t.Errorf("%s: seen before it was sent", name)
+		}
+		c, err := net.Dial("tcp", "127.0.0.1:"+portOf(w.Internet.HTTP))
+		if name == "domain fronting" {
+			c, err = tls.Dial("tcp", "127.0.0.1:"+portOf(w.Internet.HTTPS), &tls.Config{RootCAs: roots, ServerName: frontHost})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		send(c, tryOf(t, name).host())
+		if _, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		c.Close()
+		if r := find(t, w.Judge(Evidence{}), name); r.Fate != Through {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
+func TestNamesLeadWhereTheirTriesSay(t *testing.T) {
+	for name, want := range map[string]string{"tcp name to loopback": "[127.0.0.1]", "tcp name to loopback v6": "[::ffff:127.0.0.1]", "tcp name to interfaces": "[192.0.2.9]", "tcp name with two faces": "[93.184.215.14 127.0.0.1]", "dns txt": "[]"} {
+		if got := fmt.Sprint(faces(tryOf(t, name).host(), []string{"2001:db8::9", "192.0.2.9"})); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
 }

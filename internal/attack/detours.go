@@ -37,6 +37,8 @@ func detourTries() []Try {
 		detour("secret in server name", "connect by TLS to a host whose name is a token", "the name arrives", serverName),
 		detour("secret in smuggled request", "hide a request with a token behind two framings of another", arrives, smuggled),
 		detour("domain fronting", "ask one host over TLS that was made for another", "the request arrives", fronting),
+		detour("domain fronting over h2", "ask for another host on a connection of HTTP/2", "the request arrives", coalesced),
+		detour("proxy in proxy", "ask a host, as if it was a proxy, for another one", "the request arrives", proxied),
 		detour("host contradicts", "ask in clear for a host other than the one that was connected to", "the request arrives", contradiction),
 		detour("connect in connect", "ask for a tunnel through a host that is allowed", "a tunnel is opened", tunnelInside),
 		detour("socks inside", "ask for a tunnel by SOCKS through a host that is allowed", "a tunnel is opened", socksInside),
@@ -162,6 +164,37 @@ func fronting(ctx context.Context, p *Plan, t Try) Said {
 	return reply(c, to)
 }
 
+func coalesced(ctx context.Context, _ *Plan, t Try) Said {
+	to := frontHost + ":443"
+	c, err := secure(ctx, to, frontHost, "h2")
+	if err != nil {
+		return closed(err).toward(to)
+	}
+	defer c.Close()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+t.host()+"/", nil)
+	if err != nil {
+		return closed(err)
+	}
+	res, err := over(c).RoundTrip(req)
+	if err != nil {
+		return closed(err).toward(to)
+	}
+	res.Body.Close()
+	return sent(fmt.Sprintf("answered with %d", res.StatusCode), to)
+}
+
+func proxied(ctx context.Context, _ *Plan, t Try) Said {
+	to := frontHost + ":80"
+	c, err := dial(ctx, "tcp", to)
+	if err != nil {
+		return closed(err).toward(to)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(2 * tryTime))
+	fmt.Fprintf(c, "GET http://%s/ HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", t.host(), frontHost)
+	return reply(c, to)
+}
+
 func contradiction(ctx context.Context, p *Plan, t Try) Said {
 	to := frontHost + ":80"
 	c, err := dial(ctx, "tcp", to)
@@ -223,14 +256,14 @@ func redirected(ctx context.Context, _ *Plan, t Try) Said {
 // that the internet received.
 func arrived(t Try) [][]byte {
 	switch t.Name {
-	case "domain fronting":
+	case "domain fronting", "domain fronting over h2":
 		return [][]byte{[]byte("host=" + t.host() + " sni=" + frontHost)}
 	case "host contradicts":
 		return [][]byte{[]byte("host=" + t.host() + " sni=\n")}
+	case "proxy in proxy":
+		return [][]byte{[]byte("\nGET http://" + t.host())}
 	case "connect in connect":
 		return [][]byte{[]byte("CONNECT " + t.host())}
-	case "secret in server name":
-		return nil
 	}
 	return nil
 }

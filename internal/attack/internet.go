@@ -33,8 +33,9 @@ type Internet struct {
 	Names            netip.AddrPort // its server of names
 	Root             *x509.Certificate
 
-	key  *ecdsa.PrivateKey
-	stop []func()
+	key        *ecdsa.PrivateKey
+	interfaces []string // of this machine, to which a name leads
+	stop       []func()
 
 	// mu guards got and asked.
 	mu    sync.Mutex
@@ -148,7 +149,7 @@ func (i *Internet) received(needles ...[]byte) bool {
 // ServeHTTP notes a request as it came. /away leads to where clouds keep credentials.
 func (i *Internet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s %s %s host=%s sni=%s\n", r.Method, r.RequestURI, r.Proto, r.Host, sni(r))
+	fmt.Fprintf(&b, "\n%s %s %s host=%s sni=%s\n", r.Method, r.RequestURI, r.Proto, r.Host, sni(r))
 	_ = r.Header.Write(&b)
 	if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 		i.note(b.Bytes())
@@ -263,9 +264,12 @@ func (i *Internet) ask(name string) {
 }
 
 // LookupNetIP implements the forwarder's Resolver: every name that outvet would ask
-// for has arrived here. There is nothing behind any.
+// for has arrived here. Behind some there is this machine, behind the others nothing.
 func (i *Internet) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
 	i.ask(host + ".")
+	if all := faces(host, i.interfaces); len(all) > 0 {
+		return all, nil
+	}
 	return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 }
 

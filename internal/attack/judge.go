@@ -231,7 +231,7 @@ func concerns(r *call.Record, t Try, s Said) bool {
 	}
 	for _, to := range s.To {
 		h, p, err := net.SplitHostPort(to)
-		if err != nil || strings.HasPrefix(h, frontHost) && t.Name != "connect in connect" && t.Name != "domain fronting" && t.Name != "host contradicts" && t.Name != "socks inside" {
+		if err != nil {
 			continue
 		}
 		if n, _ := strconv.Atoi(p); uint16(n) == r.Port && sameHost(h, r.Host) && !strings.HasPrefix(h, frontHost) {

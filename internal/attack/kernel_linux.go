@@ -107,7 +107,7 @@ func kernelTries() []Try {
 			}
 			return unix.Mount("none", "/mnt", "tmpfs", 0, "size=4k")
 		}),
-		{Name: "nested namespaces", Group: groupKernel, What: "in namespaces of one's own: take down what hides the state, and look for a network", Seen: "what was read is what the files hold", do: nested},
+		{Name: "nested namespaces", Group: groupKernel, What: "in namespaces of one's own: take down what hides the state and covers sockets, and look for a network", Seen: "what was read is what the files hold, or a wire is touched", do: nested},
 		kernel("terminal input", "type into the terminal (TIOCSTI, TIOCLINUX)", "a letter was typed", typing),
 	}
 }
@@ -304,8 +304,8 @@ func myself(part string, args ...string) *exec.Cmd {
 
 // nested starts this program in namespaces of its own, where it has all capabilities
 // over what is below.
-func nested(ctx context.Context, p *Plan, _ Try) Said {
-	cmd := myself("nested", append(slices.Clone(p.State), p.Hidden...)...)
+func nested(_ context.Context, p *Plan, t Try) Said {
+	cmd := myself("nested", append([]string{string(p.mark(t.Name)), p.Unix["workspace"], p.Unix["tmp"], p.Unix["home"], p.Unix["run"]}, append(slices.Clone(p.State), p.Hidden...)...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWNET,
 		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}, GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
@@ -330,13 +330,20 @@ func nested(ctx context.Context, p *Plan, _ Try) Said {
 }
 
 // Nested is the part of the attack that runs in namespaces of its own: it takes away
-// the mounts over each path of its arguments and prints digests of what it reads.
-func Nested(paths ...string) {
+// the mounts over each path of its arguments and prints digests of what it reads. To
+// what is a socket it says the first argument.
+func Nested(args ...string) {
+	if len(args) == 0 {
+		return
+	}
+	mark, paths := []byte(args[0]), args[1:]
 	for _, p := range paths {
 		for dir := p; len(dir) > 1; dir = dir[:max(1, strings.LastIndexByte(dir, '/'))] {
 			_ = unix.Unmount(dir, unix.MNT_DETACH)
 		}
-		if b, err := os.ReadFile(p); err == nil && len(b) > 0 {
+		if st, err := os.Stat(p); err == nil && st.Mode()&os.ModeSocket != 0 {
+			_ = say(context.Background(), "unix", p, mark)
+		} else if b, err := os.ReadFile(p); err == nil && len(b) > 0 {
 			fmt.Printf("%s\t%s\n", p, digest(b))
 		}
 	}
@@ -349,7 +356,9 @@ func Nested(paths ...string) {
 			if !ok {
 				continue
 			}
-			if b, err := os.ReadFile("/mnt/" + rest); err == nil && len(b) > 0 {
+			if st, err := os.Stat("/mnt/" + rest); err == nil && st.Mode()&os.ModeSocket != 0 {
+				_ = say(context.Background(), "unix", "/mnt/"+rest, mark)
+			} else if b, err := os.ReadFile("/mnt/" + rest); err == nil && len(b) > 0 {
 				fmt.Printf("%s\t%s\n", p, digest(b))
 			}
 		}

@@ -3,8 +3,10 @@ package attack
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -124,6 +126,13 @@ func networkTries() []Try {
 		metadataTry("metadata of containers", "http://169.254.170.2/v2/credentials/"),
 		metadataTry("metadata by name", "http://metadata.google.internal/computeMetadata/v1/"),
 		metadataTry("metadata in disguise", "http://[::ffff:169.254.169.254]/latest/meta-data/"),
+		metadataTry("metadata as a number", "http://2852039166/latest/meta-data/"),
+		metadataTry("metadata in octal", "http://0251.0376.0251.0376/latest/meta-data/"),
+		metadataTry("metadata by NAT64", "http://[64:ff9b::a9fe:a9fe]/latest/meta-data/"),
+		facedTry("tcp name to loopback", "connect to a name of the internet that leads to 127.0.0.1"),
+		facedTry("tcp name to interfaces", "connect to a name that leads to an address of this machine"),
+		facedTry("tcp name to loopback v6", "connect to a name that leads to 127.0.0.1 in the form of IPv6"),
+		facedTry("tcp name with two faces", "connect to a name that leads outside and inside at once"),
 		udpTry("udp loopback", "send to a service on the loopback of this machine", func(p *Plan) []string {
 			return slices.Concat(wire(udpOf, "loopback")(p), wire(udpOf, "loopback v6")(p))
 		}),
@@ -138,6 +147,55 @@ func networkTries() []Try {
 		{Name: "quic", Group: groupNetwork, What: "speak QUIC to servers of the internet", Seen: "an answer comes", do: quic},
 		{Name: "udp mdns", Group: groupNetwork, What: "ask the neighbours for names (mDNS, LLMNR, SSDP)", Seen: "an answer comes", do: neighbours},
 	}
+}
+
+// facedTry connects to a name which our internet says to be this machine: outvet must
+// not be led to a service of it.
+func facedTry(name, what string) Try {
+	return Try{Name: name, Group: groupNetwork, What: what, Seen: "the wire is touched",
+		do: func(ctx context.Context, p *Plan, t Try) Said {
+			_, port, err := net.SplitHostPort(p.TCP["any"])
+			if err != nil {
+				return none("no such wire could be laid")
+			}
+			to := net.JoinHostPort(t.host(), port)
+			c, err := throughProxy(ctx, to)
+			if err != nil {
+				return closed(err).toward(to)
+			}
+			defer c.Close()
+			_ = c.SetDeadline(time.Now().Add(tryTime))
+			if _, err := io.WriteString(c, binary+string(p.mark(t.Name))); err != nil {
+				return closed(err).toward(to)
+			}
+			b := make([]byte, 100)
+			n, _ := c.Read(b)
+			if n == 0 {
+				return sent("taken, no answer", to)
+			}
+			return sent("taken, and answered: "+firstLine(string(b[:n])), to)
+		}}
+}
+
+// faces returns where the name of a try leads, for those that are about that.
+func faces(host string, interfaces []string) []netip.Addr {
+	loopback := netip.MustParseAddr("127.0.0.1")
+	is := func(name string) bool { return Try{Name: name}.host() == host }
+	switch {
+	case is("tcp name to loopback"):
+		return []netip.Addr{loopback}
+	case is("tcp name to loopback v6"):
+		return []netip.Addr{netip.AddrFrom16(loopback.As16())}
+	case is("tcp name with two faces"):
+		return []netip.Addr{netip.MustParseAddr("93.184.215.14"), loopback}
+	case is("tcp name to interfaces"):
+		for _, s := range interfaces {
+			if a, err := netip.ParseAddr(s); err == nil && a.Is4() {
+				return []netip.Addr{a}
+			}
+		}
+	}
+	return nil
 }
 
 // metadataTry asks where clouds give credentials to whoever asks.

@@ -82,8 +82,10 @@ func (w *Wires) repository(id, workspace string) error {
 			return err
 		}
 	}
-	if err := os.MkdirAll(filepath.Join(w.Plan.Repository, "fresh"), 0o755); err != nil {
-		return err
+	for _, dir := range []string{"fresh", "moving"} {
+		if err := os.MkdirAll(filepath.Join(w.Plan.Repository, dir), 0o755); err != nil {
+			return err
+		}
 	}
 	return give(w.Plan.Repository, workspace)
 }

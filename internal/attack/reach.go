@@ -123,6 +123,11 @@ func client() *http.Client {
 	return &http.Client{Transport: t, Timeout: 2 * tryTime}
 }
 
+// over returns what makes requests on the connection c, whatever their host.
+func over(c *tls.Conn) *http.Transport {
+	return &http.Transport{ForceAttemptHTTP2: true, DialTLSContext: func(context.Context, string, string) (net.Conn, error) { return c, nil }}
+}
+
 // fetch makes a request and says how it was answered.
 func fetch(req *http.Request) (status int, text string, err error) {
 	res, err := client().Do(req)

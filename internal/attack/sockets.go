@@ -32,6 +32,7 @@ func socketTries() []Try {
 	}
 	return append(all,
 		Try{Name: "unix workspace late", Group: groupSockets, What: "connect to a socket that the machine makes in the workspace later", Seen: "the wire is touched; it is told at the end", do: late},
+		Try{Name: "unix workspace moved", Group: groupSockets, What: "connect to a socket of the workspace after its folder was renamed, or by another name of it", Seen: "the wire is touched", do: moved},
 		Try{Name: "unix services", Group: groupSockets, What: "connect to docker, D-Bus, systemd, agents for keys, the desktop", Seen: "one takes the connection", do: services},
 		Try{Name: "fifo", Group: groupSockets, What: "write into a fifo that a program of this machine reads", Seen: "the wire is touched",
 			do: func(_ context.Context, p *Plan, t Try) Said {
@@ -46,6 +47,33 @@ func socketTries() []Try {
 		Try{Name: "descriptors", Group: groupSockets, What: "use files and sockets that came along from outside", Seen: "one is open that leads somewhere", do: descriptors},
 		Try{Name: "grandchild", Group: groupSockets, What: "leave a program behind that goes on when the command has ended", Seen: "it still writes after the end", do: grandchild},
 	)
+}
+
+// moved looks for a way around what covers a socket.
+func moved(ctx context.Context, p *Plan, t Try) Said {
+	path, ok := p.Unix["workspace moved"]
+	if !ok {
+		return none("no such wire could be laid")
+	}
+	link := filepath.Join(p.Repository, "other.sock")
+	renamed := filepath.Join(p.Repository, "moved")
+	_ = os.Link(path, link)
+	_ = os.Rename(path, path+".old")
+	err := os.Rename(filepath.Dir(path), renamed)
+	places := []string{link, path, path + ".old", filepath.Join(renamed, "agent.sock"), filepath.Join(renamed, "agent.sock.old")}
+	for _, s := range places {
+		e := say(ctx, "unix", s, p.mark(t.Name))
+		if e == nil {
+			return sent("connected")
+		}
+		if !errors.Is(e, fs.ErrNotExist) {
+			err = e
+		}
+	}
+	if err == nil {
+		err = fs.ErrNotExist
+	}
+	return closed(err)
 }
 
 // late waits for a socket that the outside makes while the sandbox runs.

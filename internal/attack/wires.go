@@ -66,12 +66,14 @@ func Lay(p Places) (*Wires, error) {
 	}
 	w.stop = append(w.stop, w.Internet.Close)
 	w.addresses()
+	w.Internet.interfaces = w.Plan.Interfaces
 	w.sockets(id, p)
 	w.files(id, p)
 	if err := w.repository(id, p.Workspace); err != nil {
 		w.Close()
 		return nil, fmt.Errorf("attack: lay wires in the workspace: %w", err)
 	}
+	w.unix("workspace moved", filepath.Join(w.Plan.Repository, "moving", "agent.sock"))
 	for _, t := range Tries() {
 		w.Plan.Secrets[t.Name] = token()
 	}
