@@ -186,8 +186,8 @@ func faces(host string, interfaces []string) []netip.Addr {
 		return []netip.Addr{loopback}
 	case is("tcp name to loopback v6"):
 		return []netip.Addr{netip.AddrFrom16(loopback.As16())}
-	case is("tcp name with two faces"):
-		return []netip.Addr{netip.MustParseAddr("93.184.215.14"), loopback}
+	case is("tcp name with two faces"): // the first is of a network that is nobody's (the 6bone, RFC 3701)
+		return []netip.Addr{netip.MustParseAddr("3ffe::7"), loopback}
 	case is("tcp name to interfaces"):
 		for _, s := range interfaces {
 			if a, err := netip.ParseAddr(s); err == nil && a.Is4() {
