@@ -163,7 +163,7 @@ func (r *raid) prepare(ctx context.Context) error {
 	home, _ := os.UserHomeDir()
 	r.places = attack.Places{Home: home, Workspace: workspace, State: string(state), Secrets: sandbox.Secrets(home)}
 	if r.wires, err = attack.Lay(r.places); err != nil {
-		return usage(err, "the workspace must be a folder that can be written")
+		return usage(err, "name the directory of a project, in which you may write, with --workspace DIR")
 	}
 	if err := r.wires.Prove(ctx); err != nil {
 		return err

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"outvet/call"
 )
@@ -92,6 +93,16 @@ func TestWiresAreLiveAndProvedFromOutside(t *testing.T) {
 	}
 }
 
+func TestWorkspaceThatIsNotThereIsNotMade(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Lay(Places{Home: dir, Workspace: filepath.Join(dir, "nowhere"), State: dir}); err == nil {
+		t.Error("no error")
+	}
+	if all, _ := os.ReadDir(dir); len(all) > 0 {
+		t.Errorf("left behind: %v", all)
+	}
+}
+
 func TestASilentWireIsAnError(t *testing.T) {
 	w := laid(t)
 	w.Plan.TCP["nowhere"] = "127.0.0.1:1"
@@ -125,6 +136,18 @@ func TestWiresLeaveNothingBehind(t *testing.T) {
 	}
 }
 
+// arrive waits until what was sent has arrived.
+func arrive(t *testing.T, has func() bool) {
+	t.Helper()
+	for range 500 {
+		if has() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("it did not arrive")
+}
+
 // What counts is what a wire saw, whatever the inside says.
 func TestTouchedWireIsAWayOut(t *testing.T) {
 	w := laid(t)
@@ -136,12 +159,7 @@ func TestTouchedWireIsAWayOut(t *testing.T) {
 	if err := intoFifo(w.Plan.Fifo, w.Plan.mark("fifo")); err != nil {
 		t.Fatal(err)
 	}
-	for range 100 {
-		if len(w.taken("fifo"))+len(w.taken("udp loopback")) == 2 {
-			break
-		}
-		runtime.Gosched()
-	}
+	arrive(t, func() bool { return len(w.taken("fifo"))+len(w.taken("udp loopback"))+len(w.taken("unix tmp dgram")) == 3 })
 	results := w.Judge(Evidence{Said: []Said{{Try: "fifo", Ended: Closed, Text: "permission denied"}}})
 	for _, name := range []string{"tcp 0.0.0.0", "unix workspace", "unix tmp dgram", "udp loopback", "fifo"} {
 		if r := find(t, results, name); r.Fate != Through || !strings.HasPrefix(r.By, "reached ") {

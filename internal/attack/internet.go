@@ -276,13 +276,16 @@ func (i *Internet) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr,
 // prove reaches the internet from outside, as outvet would.
 func (i *Internet) prove(ctx context.Context) error {
 	for _, port := range []int{i.HTTP, i.Raw} {
-		_ = say(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port), fmt.Appendf(nil, "GET /%s-%d HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", proof, port))
+		go say(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port), fmt.Appendf(nil, "GET /%s-%d HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", proof, port))
 	}
 	_, _ = converse(ctx, "udp", i.Names.String(), question(proof+"-names."+Zone+".", dnsmessage.TypeTXT))
 	want := [][]byte{fmt.Appendf(nil, "%s-%d", proof, i.HTTP), fmt.Appendf(nil, "%s-%d", proof, i.Raw), []byte(proof + "-names")}
 	for range 50 {
 		if i.received(want...) {
 			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

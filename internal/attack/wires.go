@@ -52,6 +52,9 @@ const CanaryName = "ATTACK_CANARY_TOKEN"
 // Lay lays the wires. What cannot be laid on this machine is in Missing; an error
 // says that nothing useful can.
 func Lay(p Places) (*Wires, error) {
+	if st, err := os.Stat(p.Workspace); err != nil || !st.IsDir() {
+		return nil, fmt.Errorf("attack: the workspace %q is no folder", p.Workspace)
+	}
 	var random [20]byte
 	if _, err := rand.Read(random[:]); err != nil {
 		return nil, err
@@ -287,6 +290,9 @@ func (w *Wires) Prove(ctx context.Context) error {
 	for range 50 {
 		if w.covers(want) {
 			return w.Internet.prove(ctx)
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
