@@ -159,7 +159,9 @@ func TestTouchedWireIsAWayOut(t *testing.T) {
 	if err := intoFifo(w.Plan.Fifo, w.Plan.mark("fifo")); err != nil {
 		t.Fatal(err)
 	}
-	arrive(t, func() bool { return len(w.taken("fifo"))+len(w.taken("udp loopback"))+len(w.taken("unix tmp dgram")) == 3 })
+	arrive(t, func() bool {
+		return len(w.taken("fifo"))+len(w.taken("udp loopback"))+len(w.taken("unix tmp dgram")) == 3
+	})
 	results := w.Judge(Evidence{Said: []Said{{Try: "fifo", Ended: Closed, Text: "permission denied"}}})
 	for _, name := range []string{"tcp 0.0.0.0", "unix workspace", "unix tmp dgram", "udp loopback", "fifo"} {
 		if r := find(t, results, name); r.Fate != Through || !strings.HasPrefix(r.By, "reached ") {
