@@ -38,11 +38,13 @@ through; it exits with 1 if anything did. It takes a few seconds.
 What counts is not what the tries say: before, outvet lays wires on this machine
 (services on its addresses, sockets, a fifo, files) and an internet of its own, to
 which only it can lead, and touches each from outside, so that a silent one is
-known to have been live. Nothing of an attack leaves the machine, except that
-addresses where clouds hand out credentials, and private networks, are asked where
-the policy lets them be; secrets are made up. What is laid in the home, the workspace
-and the temporary folders (outvet-attack-…) is taken away again, and the calls are
-in the record like any other.
+known to have been live. What somebody took and the record does not have counts,
+too. Nothing of an attack on a sandbox leaves the machine, except that addresses
+where clouds hand out credentials, and private networks, are asked where the policy
+lets them be; secrets are made up. With --cooperative, where nothing is closed, the
+tries do leave. What is laid in the home, the workspace and the temporary folders
+(outvet-attack-...) is taken away again, and the calls are in the record like any
+other.
 
 What an inspector cannot see is not among the tries: a secret that was encrypted
 first passes wherever the policy lets calls pass.`,

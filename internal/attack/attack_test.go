@@ -320,6 +320,23 @@ func TestRefusedCallIsAnsweredByItsRule(t *testing.T) {
 	}
 }
 
+// Nothing leaves unrecorded: whoever took something that the record does not have is
+// not outvet.
+func TestWhatSomebodyTookMustBeInTheRecord(t *testing.T) {
+	w := laid(t)
+	for _, try := range []string{"tcp private", "dns any server", "doh", "secret in body"} {
+		s := sent("answered", "10.213.77.7:9")
+		s.Try = try
+		if r := find(t, w.Judge(Evidence{Said: []Said{s}}), try); r.Fate != Through || !strings.Contains(r.By, "record") {
+			t.Errorf("%+v", r)
+		}
+		d := &call.Record{Kind: call.Decided, ID: "1", Host: "10.213.77.7", Port: 9, Decision: &call.Decision{Verdict: call.Block, Rule: "address"}}
+		if r := find(t, w.Judge(Evidence{Said: []Said{s}, Calls: []*call.Record{d}}), try); r.Fate != Answered {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
 func TestReportThatProvesNothingIsAnError(t *testing.T) {
 	w := laid(t)
 	var said []Said

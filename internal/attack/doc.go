@@ -45,6 +45,9 @@
 // nothing of an attack leaves the machine. A wire of this kind is touched when a
 // secret of the try arrives, or a call that has no business there.
 //
+// What somebody took or answered, and the record of outvet does not have, is a way
+// out as well, whoever that was.
+//
 // Each message to a wire carries the name of its try. What comes without one counts
 // as a way out that nobody can explain.
 package attack

@@ -157,6 +157,9 @@ func (w *Wires) through(t Try, s Said, d *call.Record, e Evidence) string {
 	if t.Name == "grandchild" && e.Lives {
 		return "it goes on after the end"
 	}
+	if s.Met && d == nil {
+		return "somebody took it, and the record does not have it: " + s.Text
+	}
 	if reaches(t) && d != nil && d.Outcome != nil && d.Outcome.Address != "" {
 		return "outvet reached " + d.Outcome.Address
 	}

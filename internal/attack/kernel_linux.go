@@ -63,9 +63,17 @@ func enter(nr uintptr, a ...uintptr) error {
 	return nil
 }
 
+// page gives f the address of zeros that stay where they are.
+func page(f func(p uintptr) error) error {
+	b, err := unix.Mmap(-1, 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		return err
+	}
+	defer unix.Munmap(b)
+	return f(uintptr(unsafe.Pointer(&b[0])))
+}
+
 func kernelTries() []Try {
-	var zero [32]uint64
-	buffer := uintptr(unsafe.Pointer(&zero))
 	attr := unix.PerfEventAttr{Type: unix.PERF_TYPE_SOFTWARE, Size: uint32(unsafe.Sizeof(unix.PerfEventAttr{})), Config: unix.PERF_COUNT_SW_CPU_CLOCK}
 	return []Try{
 		kernel("raw sockets", "make a socket that writes whole packets", "a socket is made", func() error {
@@ -83,20 +91,30 @@ func kernelTries() []Try {
 		kernel("socket options", "choose another device, mark or address for packets", "an option is set", func() error {
 			return anyOf(option(unix.SOL_IP, unix.IP_TRANSPARENT, 1), option(unix.SOL_SOCKET, unix.SO_MARK, 1), option(unix.SOL_IP, unix.IP_HDRINCL, 1))
 		}),
-		kernel("io_uring", "make calls by a ring that no filter sees", "a ring is made", func() error { return enter(unix.SYS_IO_URING_SETUP, 8, buffer) }),
+		kernel("io_uring", "make calls by a ring that no filter sees", "a ring is made", func() error {
+			return page(func(p uintptr) error { return enter(unix.SYS_IO_URING_SETUP, 8, p) })
+		}),
 		kernel("keyrings", "reach keys of the user", "a keyring is found", func() error {
 			_, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_USER_KEYRING, false)
 			return err
 		}),
-		kernel("bpf", "load a program into the kernel", "it answers", func() error { return answers(enter(unix.SYS_BPF, 0, buffer, 64)) }),
+		kernel("bpf", "load a program into the kernel", "it answers", func() error {
+			return page(func(p uintptr) error { return answers(enter(unix.SYS_BPF, 0, p, 64)) })
+		}),
 		kernel("perf", "watch the kernel", "it opens", func() error {
-			return enter(unix.SYS_PERF_EVENT_OPEN, uintptr(unsafe.Pointer(&attr)), 0, ^uintptr(0), ^uintptr(0), 0)
+			fd, err := unix.PerfEventOpen(&attr, 0, -1, -1, unix.PERF_FLAG_FD_CLOEXEC)
+			if err == nil {
+				unix.Close(fd)
+			}
+			return err
 		}),
 		kernel("userfaultfd", "stop the kernel at a fault of memory", "it opens", func() error { return enter(unix.SYS_USERFAULTFD, 0) }),
 		kernel("open by handle", "open files by numbers, past every mount", "it answers", func() error {
-			return answers(enter(unix.SYS_OPEN_BY_HANDLE_AT, ^uintptr(0), buffer, 0))
+			return page(func(p uintptr) error { return answers(enter(unix.SYS_OPEN_BY_HANDLE_AT, ^uintptr(0), p, 0)) })
 		}),
-		kernel("modules", "load code into the kernel", "it answers", func() error { return answers(enter(unix.SYS_FINIT_MODULE, ^uintptr(0), buffer, 0)) }),
+		kernel("modules", "load code into the kernel", "it answers", func() error {
+			return page(func(p uintptr) error { return answers(enter(unix.SYS_FINIT_MODULE, ^uintptr(0), p, 0)) })
+		}),
 		kernel("mount", "mount over what hides something", "it is mounted", func() error {
 			if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
 				return unix.Mount("none", "/mnt", "tmpfs", 0, "size=4k")
@@ -240,12 +258,10 @@ func typing() error {
 		return err
 	}
 	defer unix.Close(slave)
-	letter := byte('x')
-	var errs []error
-	for _, request := range []uintptr{unix.TIOCSTI, unix.TIOCSTI | 1<<32} {
-		errs = append(errs, enter(unix.SYS_IOCTL, uintptr(slave), request, uintptr(unsafe.Pointer(&letter))))
-	}
-	return anyOf(errs...)
+	return page(func(letter uintptr) error {
+		const type64 = unix.TIOCSTI | 1<<32 // the kernel looks at the lower half only
+		return anyOf(enter(unix.SYS_IOCTL, uintptr(slave), unix.TIOCSTI, letter), enter(unix.SYS_IOCTL, uintptr(slave), type64, letter))
+	})
 }
 
 func processTries() []Try {

@@ -39,11 +39,11 @@ func each(ctx context.Context, p *Plan, t Try, network string, addresses []strin
 	for _, r := range all(ctx, network, p.mark(t.Name), addresses) {
 		switch {
 		case strings.HasPrefix(r.got, "REACHED"):
-			s.Ended, s.Text = Sent, "it answered"
+			s.Ended, s.Text, s.Met = Sent, "it answered", true
 		case r.err == nil && s.Ended != Sent:
-			s.Ended, s.Text = Sent, "taken, no answer"
+			s.Ended, s.Text, s.Met = Sent, "taken, no answer", network == "tcp"
 			if r.got != "" {
-				s.Text = "taken, and answered: " + firstLine(r.got)
+				s.Met, s.Text = true, "taken, and answered: "+firstLine(r.got)
 			}
 		case r.err != nil && s.Ended == "":
 			s.Ended, s.Text = Closed, plain(r.err)
@@ -208,11 +208,11 @@ func metadataTry(name, url string) Try {
 			}
 			req.Header.Set("Metadata-Flavor", "Google")
 			status, _, err := fetch(req)
-			to := addressOf(req)
+			to := []string{addressOf(req), "169.254.169.254:80"} // the record has it in the one spelling
 			if err != nil {
-				return closed(err).toward(to)
+				return closed(err).toward(to[:1]...)
 			}
-			return sent(fmt.Sprintf("answered with %d", status), to)
+			return sent(fmt.Sprintf("answered with %d", status), to...)
 		}}
 }
 
@@ -313,7 +313,7 @@ func ask(network string, kinds ...dnsmessage.Type) func(context.Context, *Plan, 
 			if err != nil {
 				s.Text = plain(err)
 			} else if got != "" {
-				s = sent("answered")
+				s = Said{Ended: Sent, Text: "answered", Met: true}
 			}
 		}
 		return s.toward(strings.TrimSuffix(secretName(p, t), ".") + ":53")
@@ -339,7 +339,7 @@ func tunnel(ctx context.Context, p *Plan, t Try) Said {
 	if answers == 0 {
 		return Said{Ended: Closed, Text: "no answer"}
 	}
-	return sent(fmt.Sprintf("%d of %d answered", answers, tunnelNames))
+	return Said{Ended: Sent, Text: fmt.Sprintf("%d of %d answered", answers, tunnelNames), Met: true}
 }
 
 // tunnelled is a piece of a file, as a tunnel has it in a name.

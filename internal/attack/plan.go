@@ -40,6 +40,7 @@ type Said struct {
 	Ended  Ended
 	Text   string            `json:",omitempty"` // how it ended, in a few words
 	To     []string          `json:",omitempty"` // HOST:PORT of the calls that outvet may have recorded
+	Met    bool              `json:",omitempty"` // somebody took it, or answered: the record must have it
 	MS     int64             `json:",omitempty"`
 	Proofs map[string]string `json:",omitempty"` // path or name of a secret to the digest of what was read
 }
@@ -58,9 +59,11 @@ func closed(err error) Said { return Said{Ended: Closed, Text: plain(err)} }
 func opened(format string, a ...any) Said {
 	return Said{Ended: Opened, Text: fmt.Sprintf(format, a...)}
 }
-func none(why string) Said                { return Said{Ended: None, Text: why} }
-func sent(text string, to ...string) Said { return Said{Ended: Sent, Text: text, To: to} }
-func (s Said) toward(to ...string) Said   { s.To = append(s.To, to...); return s }
+func none(why string) Said { return Said{Ended: None, Text: why} }
+func sent(text string, to ...string) Said {
+	return Said{Ended: Sent, Text: text, To: to, Met: len(to) > 0}
+}
+func (s Said) toward(to ...string) Said { s.To = append(s.To, to...); return s }
 func ended(err error, open string) Said {
 	if err != nil {
 		return closed(err)
