@@ -18,7 +18,6 @@ import (
 	"outvet/call"
 	"outvet/internal/attack"
 	"outvet/internal/forward"
-	"outvet/internal/sandbox"
 )
 
 // attackMost is how long the inside may take.
@@ -163,7 +162,7 @@ func (r *raid) prepare(ctx context.Context) error {
 		return err
 	}
 	home, _ := os.UserHomeDir()
-	r.places = attack.Places{Home: home, Workspace: workspace, State: string(state), Secrets: sandbox.Secrets(home)}
+	r.places = attack.Places{Home: home, Workspace: workspace, State: string(state), Secrets: hidden(home)}
 	if r.wires, err = attack.Lay(r.places); err != nil {
 		return usage(err, "name the directory of a project, in which you may write, with --workspace DIR")
 	}
@@ -202,7 +201,11 @@ func (r *raid) carry(ctx context.Context) error {
 	r.sink.release = func(id call.SessionID) { _ = l.gate.Release(id, "outvet attack") }
 	l.gate.Sinks = append(l.gate.Sinks, &r.sink)
 	start := l.cooperate
-	if !l.o.cooperative {
+	if l.o.cooperative {
+		if err := l.authorise(); err != nil {
+			return err
+		}
+	} else {
 		l.errs = os.Stderr // says why, if it cannot be sealed
 		sealed, err := l.seal(ctx)
 		if err != nil {

@@ -159,7 +159,8 @@ func (n neighbour) status(c *cobra.Command, asJSON bool) error {
 
 // inner are the verbs that work inside a sandbox; those without what they say
 // would need another state.
-var inner = map[string]bool{"outvet": true, "outvet why": true, "outvet status": true, "outvet version": true, "outvet man": true, "outvet help": true}
+var inner = map[string]bool{"outvet": true, "outvet why": true, "outvet status": true, "outvet version": true, "outvet man": true, "outvet help": true,
+	"outvet attack inside": true, "outvet attack nested": true, "outvet attack linger": true}
 
 // stayOutside lets no other verb of root run inside a sandbox: there is no state to
 // work on, and what could be read of it is not for the agent.
