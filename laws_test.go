@@ -70,17 +70,11 @@ var dials = regexp.MustCompile(`\b(net\.(Dial\w*|Resolver|Lookup\w+|DefaultResol
 
 func TestOnlyForwardDials(t *testing.T) {
 	allowed := map[string]string{
-<<<<<<< HEAD
-		"internal/record/door.go": "a socket of the file system: who does not hold the log gives its records to who does",
-		"cmd/outvet/client.go":    "the command line asks the running outvet on its console address",
-		"cmd/outvet/runinside.go": "asks the outvet that holds this sandbox, on its socket",
-		"cmd/outvet/systemd.go":   "tells the service manager, on the socket that it names, that we are ready",
-=======
 		"internal/record/door.go":  "a socket of the file system: who does not hold the log gives its records to who does",
 		"cmd/outvet/client.go":     "the command line asks the running outvet on its console address",
-		"internal/attack/reach.go": "tries to get out, from inside a sandbox, and proves from outside that its wires are live",
+		"cmd/outvet/runinside.go":  "asks the outvet that holds this sandbox, on its socket",
 		"cmd/outvet/systemd.go":    "tells the service manager, on the socket that it names, that we are ready",
->>>>>>> 36a37a4 (cmd/outvet: attack tries every known way out, from inside the sandbox of run)
+		"internal/attack/reach.go": "tries to get out, from inside a sandbox, and proves from outside that its wires are live",
 	}
 	lines(t, func(file string, n int, line string) {
 		dir := filepath.ToSlash(filepath.Dir(file))
