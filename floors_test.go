@@ -22,7 +22,7 @@ var floors = [][]string{
 	{"internal/inspect/*"},
 	{"internal/gate"},
 	{"internal/listener/*"},
-	{"internal/sandbox"},
+	{"internal/sandbox", "internal/attack"},
 	{"cmd/*"},
 	{"test/process"},    // runs the program for the tests of it as a whole
 	{"test/bench/load"}, // the benchmark stands above all, as a program beside the product

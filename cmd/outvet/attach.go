@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -10,8 +12,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"outvet/call"
+	"outvet/internal/listener/dns"
 	"outvet/internal/listener/sealed"
 	"outvet/internal/sandbox/loopback"
+	"outvet/internal/synthetic"
 )
 
 // attaching is the command line of the namespaces that serve seals.
@@ -80,6 +84,39 @@ func parseTarget(s string) (t target, err error) {
 	return target{call.SessionID(name), path}, nil
 }
 
+// An attached is a sealed namespace with its resolver.
+type attached struct {
+	box *sealed.Sandbox
+	dns *dns.Server
+}
+
+// settle makes what serves the sockets of a namespace in which who lives.
+func (h *house) settle(s *loopback.Sockets, who call.Caller, grade call.Grade) *attached {
+	names := &synthetic.Table{}
+	d := &dns.Server{Gate: h.gate, Upstream: h.upstream, Names: names, Grade: grade, Logger: h.log,
+		Caller: func(net.Addr) call.Caller { return who }}
+	return &attached{dns: d, box: &sealed.Sandbox{Proxy: h.proxy, Sockets: s, Names: names, Resolver: d, Caller: who, Grade: grade}}
+}
+
+// serve serves the namespace, and tells failed when it ended, three times at most.
+func (a *attached) serve(failed chan<- error) {
+	go func() { failed <- a.box.Serve() }()
+	for _, q := range []*loopback.Queries{a.box.Sockets.DNS4, a.box.Sockets.DNS6} {
+		if q != nil {
+			go func() { failed <- a.dns.Serve(q) }()
+		}
+	}
+}
+
+// shutdown ends the resolvers of all, and records what stood open.
+func shutdown(ctx context.Context, all []*attached) error {
+	var errs []error
+	for _, a := range all {
+		errs = append(errs, a.dns.Shutdown(ctx))
+	}
+	return errors.Join(errs...)
+}
+
 // attach seals the namespaces. What was sealed stays so if it fails.
 func (h *house) attach(a *attaching) error {
 	list, nodes, err := a.targets()
@@ -91,10 +128,8 @@ func (h *house) attach(a *attaching) error {
 		if err != nil {
 			return err
 		}
-		h.sandboxes = append(h.sandboxes, &sealed.Sandbox{
-			Proxy: h.proxy, Sockets: s, Grade: call.SealedNoFS, // its files are the business of who made it
-			Caller: call.Caller{Session: t.session, SessionMark: call.Observed},
-		})
+		who := call.Caller{Session: t.session, SessionMark: call.Observed}
+		h.sandboxes = append(h.sandboxes, h.settle(s, who, call.SealedNoFS)) // its files are the business of who made it
 		h.log.Info("sealed", "session", t.session, "netns", t.netns)
 	}
 	return nil

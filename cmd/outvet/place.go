@@ -18,6 +18,9 @@ func whither(r *call.Record) string {
 	if r.Scheme == "tcp" || r.Scheme == "tls" {
 		return net.JoinHostPort(r.Host, strconv.Itoa(int(r.Port))) // target says the same
 	}
+	if r.Scheme == "dns" {
+		return r.Host // what is asked for; whom, nobody needs to know
+	}
 	host := r.Host
 	if strings.IndexByte(host, ':') >= 0 {
 		host = "[" + host + "]"

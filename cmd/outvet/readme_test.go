@@ -57,6 +57,7 @@ func TestEveryCommandPrintsJSONOrSaysWhyNot(t *testing.T) {
 		"outvet": "", "outvet log": "", "outvet policy": "", "outvet session": "", "outvet ca": "", // hold commands
 		"outvet serve":         "prints one line that scripts read",
 		"outvet man":           "writes pages",
+		"outvet attack inside": "is a part of attack", "outvet attack nested": "is a part of attack", "outvet attack linger": "is a part of attack",
 		"outvet policy schema": "is JSON", "outvet policy show": "is a policy", "outvet policy trust": "says one line",
 		"outvet log prove": "is a proof in its own format",
 	}

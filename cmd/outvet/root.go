@@ -88,7 +88,7 @@ flags, sessions and call IDs.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage(err, "see "+c.CommandPath()+" --help")
 	})
-	root.AddCommand(runCommand(), serveCommand(), checkCommand(), whyCommand(), initCommand(), policyCommand(),
+	root.AddCommand(runCommand(), attackCommand(), serveCommand(), checkCommand(), whyCommand(), statusCommand(), initCommand(), policyCommand(),
 		logCommand(), sessionCommand(), killCommand(), healthCommand(), caCommand(), doctorCommand(), manCommand(), versionCommand())
 	root.SetHelpCommand(helpCommand())
 	root.InitDefaultCompletionCmd()
@@ -98,6 +98,7 @@ flags, sessions and call IDs.`,
 		}
 	}
 	complete(root)
+	stayOutside(root)
 	return root
 }
 

@@ -6,14 +6,19 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"outvet/call"
+	"outvet/internal/inspect/dnstunnel"
+	"outvet/internal/listener/inside"
 	"outvet/internal/policy"
 	"outvet/internal/process"
 	"outvet/internal/sandbox"
@@ -75,10 +80,16 @@ before it, and 2 if the command line is wrong.`,
 			return o.run(c, args)
 		},
 	}
+	o.flags(c)
+	c.Flags().SetInterspersed(false)
+	return c
+}
+
+// flags adds those of run.
+func (o *launching) flags(c *cobra.Command) {
 	o.policyFlags.add(c)
 	stateFlag(c, &o.state)
 	f := c.Flags()
-	f.SetInterspersed(false)
 	f.BoolVar(&o.observe, "observe", false, "decide and record only; block and change nothing")
 	f.BoolVar(&o.cooperative, "cooperative", false, "start it without a sandbox, told of outvet by proxy variables, which it can ignore")
 	f.StringVar(&o.session, "session", "", "`NAME` of the session in the record (default two words)")
@@ -97,7 +108,6 @@ before it, and 2 if the command line is wrong.`,
 	_ = c.MarkFlagDirname("live")
 	_ = c.RegisterFlagCompletionFunc("apply", cobra.FixedCompletions([]string{"ask", "all", "none"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = c.RegisterFlagCompletionFunc("fs", cobra.FixedCompletions([]string{"overlay", "review", "strict", "open"}, cobra.ShellCompDirectiveNoFileComp))
-	return c
 }
 
 // A launch is one command, from the flags to its end.
@@ -110,8 +120,12 @@ type launch struct {
 	source  *source
 	kit     *trust.Kit
 	sum     *summary.Session
+	asked   *inside.Ledger // what the command may ask of its own calls
+	collect int            // percent of garbage, once the command runs
+	last    last
 	said    *held     // what operators are told, until the terminal is ours again
 	errs    io.Writer // where people read
+	in, out *os.File  // standard files of the command, if they are not the user's
 }
 
 // run seals and runs the command. Its exit code becomes ours.
@@ -121,15 +135,18 @@ func (o *launching) run(c *cobra.Command, command []string) error {
 	l := &launch{o: o, house: &house{signals: catch()}, command: command, said: &held{to: c.ErrOrStderr()}, errs: c.ErrOrStderr()}
 	defer l.signals.stop()
 	defer l.said.flush()
-	if err := l.settle(); err != nil {
+	if err := l.prepare(); err != nil {
 		return err
 	}
+	// Collecting garbage would cost a tenth of the start, in which little is made.
+	l.collect = debug.SetGCPercent(-1)
+	defer func() { debug.SetGCPercent(l.collect) }()
 	ready := make(chan error, 1)
 	go func() { ready <- l.furnish(ctx) }() // beside the sandbox, which takes as long
 	var start func(context.Context) (ending, error)
 	var err error
 	if o.cooperative {
-		start, err = l.cooperate, nil
+		start, err = l.cooperate, l.authorise()
 	} else {
 		start, err = l.seal(ctx)
 	}
@@ -143,8 +160,8 @@ func (o *launching) run(c *cobra.Command, command []string) error {
 	return l.carry(ctx, start)
 }
 
-// settle finds out what is asked for, before anything is done.
-func (l *launch) settle() (err error) {
+// prepare finds out what is asked for, before anything is done.
+func (l *launch) prepare() (err error) {
 	if l.log, err = l.o.logger(l.said); err != nil {
 		return err
 	}
@@ -164,6 +181,12 @@ func (l *launch) settle() (err error) {
 	if l.o.workspace, err = filepath.Abs(l.o.workspace); err != nil {
 		return usage(err)
 	}
+	if info, err := os.Stat(l.o.workspace); err != nil || !info.IsDir() {
+		return usage(fmt.Errorf("--workspace %q is no directory", l.o.workspace))
+	}
+	if err := l.o.anybody(); err != nil {
+		return usage(err)
+	}
 	if !slices.Contains([]string{"ask", "all", "none"}, l.o.apply) {
 		return usage(fmt.Errorf("--apply %q: give ask, all or none", l.o.apply))
 	}
@@ -178,7 +201,18 @@ func (l *launch) settle() (err error) {
 	if !l.o.cooperative {
 		l.grade = call.Grade(sandbox.Mode(l.o.files).Grade())
 	}
-	return l.authorise()
+	return nil
+}
+
+// anybody says if nobody is the user that is asked for.
+func (o *launching) anybody() error {
+	if _, err := strconv.ParseUint(o.user, 10, 32); o.user == "" || err == nil {
+		return nil
+	}
+	if _, err := user.Lookup(o.user); err != nil {
+		return fmt.Errorf("--user %q: there is no such user", o.user)
+	}
+	return nil
 }
 
 func sessionTooOdd(s string) bool {
@@ -219,11 +253,13 @@ func (l *launch) furnish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	go func() { _, _ = l.source.inspectors(p) }() // it takes long: install waits for it, and the log is opened meanwhile
 	if err := l.build(ctx, &l.o.serving); err != nil {
 		return err
 	}
 	if l.sum, err = newSummary(ctx, l.caller.Session, presetOf(l.caller.Agent.Value)); err == nil {
-		l.gate.Sinks = append(l.gate.Sinks, l.sum)
+		l.asked = inside.NewLedger(l.caller.Session)
+		l.gate.Sinks = append(l.gate.Sinks, l.sum, l.asked, &l.last)
 		err = l.installed(p)
 	}
 	if err != nil {
@@ -253,6 +289,8 @@ func (l *launch) carry(ctx context.Context, start func(context.Context) (ending,
 	if err := l.banner(); err != nil {
 		return err
 	}
+	defer l.tell().leave()
+	defer time.AfterFunc(preparing, l.settled).Stop()
 	end, err := start(ctx)
 	if err != nil {
 		return err
@@ -272,6 +310,17 @@ func (l *launch) carry(ctx context.Context, start func(context.Context) (ending,
 	return nil
 }
 
+// preparing is when settled is called: the command makes its own start until then,
+// and some are over.
+const preparing = 50 * time.Millisecond
+
+// settled does what can wait until the command has started: it lets garbage be
+// collected, and makes ready what is known of names, unless a call needed it before.
+func (l *launch) settled() {
+	debug.SetGCPercent(l.collect)
+	dnstunnel.Prepare()
+}
+
 // An ending is how the command ended.
 type ending struct {
 	code    int
@@ -288,13 +337,13 @@ func (l *launch) environment() ([]string, error) {
 		Session: l.o.session, Preset: who.Names, Keys: who.Keys, Named: l.o.env, Set: l.kit.Vars,
 	})
 	if err := e.Err(); err != nil {
-		return nil, usage(fmt.Errorf("--env: %w", err))
+		return nil, usage(err)
 	}
 	return e.Vars, nil
 }
 
 // witness lets the record say which program of the sandbox made each call.
-func (l *launch) witness(init int) {
-	l.who = process.Inside(init, nil)
+func (l *launch) witness(init int, sockets process.Sockets) {
+	l.who = process.Inside(init, sockets)
 	l.proxy.Witness = l.who.Witness
 }

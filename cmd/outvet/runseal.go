@@ -8,18 +8,14 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 
-	"outvet/call"
 	"outvet/internal/ca"
-	"outvet/internal/listener/dns"
-	"outvet/internal/listener/sealed"
 	"outvet/internal/sandbox"
-	"outvet/internal/sandbox/loopback"
 	pty "outvet/internal/sandbox/terminal"
 	"outvet/internal/sandbox/trust"
-	"outvet/internal/synthetic"
 )
 
 // authorise opens the certificate authority and makes what the command needs to
@@ -41,22 +37,28 @@ func (l *launch) authorise() error {
 
 // seal makes the sandbox and returns what starts the command in it.
 func (l *launch) seal(ctx context.Context) (func(context.Context) (ending, error), error) {
-	vars, err := l.environment()
-	if err != nil {
-		return nil, err
-	}
-	files, screen, err := standard()
+	files, screen, err := l.standard()
 	if err != nil {
 		return nil, err
 	}
 	home, _ := os.UserHomeDir()
 	c := sandbox.Config{
-		Command: l.command, Env: vars, Workspace: l.o.workspace, Live: l.o.live, Files: sandbox.Mode(l.o.files), State: string(l.state),
-		Home: home, Hide: sandbox.Secrets(home), User: l.o.user, Terminal: screen != nil,
+		Command: l.command, Workspace: l.o.workspace, Live: l.o.live, Files: sandbox.Mode(l.o.files), State: string(l.state),
+		Home: home, Hide: hidden(home), User: l.o.user, Terminal: screen != nil,
 		Stdin: files.Files[0], Stdout: files.Files[1], Stderr: files.Files[2],
 	}
-	for _, s := range l.kit.Shown() {
-		c.Binds = append(c.Binds, sandbox.Bind{To: s.To, Content: s.Content})
+	c.Prepare = func(c *sandbox.Config) error {
+		err := l.authorise()
+		if err == nil {
+			c.Env, err = l.environment()
+		}
+		if err != nil {
+			return &unprepared{err}
+		}
+		for _, s := range l.kit.Shown() {
+			c.Binds = append(c.Binds, sandbox.Bind{To: s.To, Content: s.Content, Write: s.Write})
+		}
+		return nil
 	}
 	s, err := sandbox.Run(ctx, c)
 	files.CloseFiles()
@@ -68,15 +70,33 @@ func (l *launch) seal(ctx context.Context) (func(context.Context) (ending, error
 		defer s.Close()
 		defer files.Close()
 		end, err := l.inside(ctx, s, screen)
-		if err == nil && end.review != nil { // it is good until the sandbox is closed
+		if err == nil && end.review != nil && l.in == nil { // it is good until the sandbox is closed
 			err = l.review(end.review, screen != nil)
 		}
 		return end, err
 	}, nil
 }
 
+// hidden is what a command never sees, besides its own state directory: secrets of
+// the user, and the keys and the record of a state directory that is not this one's.
+func hidden(home string) []string {
+	all := sandbox.Secrets(home)
+	if s, err := findState(""); err == nil {
+		all = append(all, string(s))
+	}
+	return append(all, filepath.Join(home, ".local", "state", "outvet"))
+}
+
+// An unprepared is an error of ours while a sandbox was made, which says nothing
+// of the machine.
+type unprepared struct{ error }
+
 // refused says why a command cannot be sealed, as people read it.
 func (l *launch) refused(err error) error {
+	var own *unprepared
+	if errors.As(err, &own) {
+		return own.error
+	}
 	var r *sandbox.Refusal
 	if !errors.As(err, &r) {
 		return &exit{code: exitFailed, err: err}
@@ -91,7 +111,11 @@ func (l *launch) refused(err error) error {
 
 // standard returns the files of the command, nil for those that are its terminal,
 // and where the user sees that; nil if the user has none.
-func standard() (files *pty.Stdio, screen *os.File, err error) {
+func (l *launch) standard() (files *pty.Stdio, screen *os.File, err error) {
+	if l.in != nil {
+		files, err = pty.Stand([3]*os.File{l.in, l.out, os.Stderr}, nil)
+		return files, nil, err
+	}
 	user := [3]*os.File{os.Stdin, os.Stdout, os.Stderr}
 	if screen = pty.Screen(user); screen == nil {
 		files, err = pty.Stand(user, nil)
@@ -121,25 +145,20 @@ func standard() (files *pty.Stdio, screen *os.File, err error) {
 
 // inside serves the sandbox while the command runs in it.
 func (l *launch) inside(ctx context.Context, s *sandbox.Sandbox, screen *os.File) (end ending, err error) {
-	l.witness(s.Pid())
-	names := &synthetic.Table{}
-	resolver := &dns.Server{
-		Gate: l.gate, Upstream: l.upstream, Names: names, Grade: l.grade, Logger: l.log,
-		Caller: func(net.Addr) call.Caller { return l.caller },
-	}
-	box := &sealed.Sandbox{Proxy: l.proxy, Sockets: s.Sockets, Names: names, Resolver: resolver, Caller: l.caller, Grade: l.grade}
+	l.witness(s.Pid(), s.Sockets)
+	box := l.house.settle(s.Sockets, l.caller, l.grade)
+	failed := make(chan error, 3)
+	box.serve(failed)
 	go func() {
-		if err := box.Serve(); err != nil {
-			l.log.Error("the sandbox is not served any more", "err", err)
+		for err := range failed {
+			if err != nil {
+				l.log.Error("the sandbox is not served any more", "err", err)
+			}
 		}
 	}()
-	for _, q := range []*loopback.Queries{s.Sockets.DNS4, s.Sockets.DNS6} {
-		if q != nil {
-			go resolver.Serve(q)
-		}
-	}
-	defer resolver.Shutdown(ctx)
+	defer box.dns.Shutdown(ctx)
 	defer s.Sockets.Close()
+	defer l.answer(s.Agent)()
 	defer l.forward(s)()
 	if s.Terminal != nil {
 		j, err := pty.Join(os.Stdin, screen, s.Terminal)
@@ -220,6 +239,9 @@ func (l *launch) cooperate(ctx context.Context) (end ending, err error) {
 	}
 	cmd.Env = append(cmd.Env, "no_proxy=localhost,127.0.0.1,::1", "NO_PROXY=localhost,127.0.0.1,::1", "NODE_USE_ENV_PROXY=1")
 	cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = l.o.workspace, os.Stdin, os.Stdout, os.Stderr
+	if l.in != nil {
+		cmd.Stdin, cmd.Stdout = l.in, l.out
+	}
 	err = cmd.Run()
 	var exited *exec.ExitError
 	switch {

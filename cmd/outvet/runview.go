@@ -3,15 +3,14 @@ package main
 import (
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"outvet/call"
-	"outvet/internal/sandbox"
 	"outvet/internal/summary"
 )
 
@@ -35,6 +34,18 @@ func (l *launch) banner() error {
 	}
 	b.Notes = append(b.Notes, l.kit.Notes...)
 	return b.Print(l.errs, styleOf(l.errs))
+}
+
+// tell lets outvet status know of the command while it runs.
+func (l *launch) tell() berth {
+	b, err := l.state.berth(alive{
+		Session: l.caller.Session, Command: strings.Join(l.command[:1], " "), Agent: l.caller.Agent.Value,
+		Grade: l.grade, Policy: l.source.name, PID: os.Getpid(), Since: time.Now().UTC(),
+	})
+	if err != nil {
+		l.log.Warn("outvet status will not show this command", "err", err)
+	}
+	return b
 }
 
 // tilde writes a path as people say it.
@@ -61,35 +72,41 @@ func (l *launch) report(end ending) error {
 			return err
 		}
 	}
-	l.obeyed(end.changes)
-	if len(end.held) > 0 {
-		var kept []string
-		for _, what := range slices.Sorted(maps.Keys(end.held)) {
-			kept = append(kept, fmt.Sprintf("%s ×%d", clean(what), end.held[what]))
-		}
-		fmt.Fprintf(l.errs, " kept from your terminal: %s\n", strings.Join(kept, ", "))
+	if next := l.next(&r); next != "" {
+		fmt.Fprintln(l.errs, " Next: ", next)
+	}
+	l.changed(end)
+	return nil
+}
+
+// next says what a person may want to type next.
+func (l *launch) next(r *summary.Report) string {
+	state := ""
+	if l.o.serving.state != "" {
+		state = " --state " + l.o.serving.state
+	}
+	switch id := l.last.refused(); {
+	case id != "":
+		return "outvet why " + id + state + "    what was refused last, and by which rule"
+	case r.Calls > len(r.Rows):
+		return "outvet log search session:" + l.o.session + state + "    every call"
+	}
+	return ""
+}
+
+// A last is a sink that keeps which call was refused last.
+type last struct{ id atomic.Value }
+
+func (l *last) Write(r *call.Record) error {
+	if r.Decision != nil && r.Decision.Verdict != call.Allow && !r.Decision.Observed && !r.Decision.Quiet && r.Category != "telemetry" {
+		l.id.Store(r.ID.Short())
 	}
 	return nil
 }
 
-// obeyedShown is how many changes of files that others run or obey are told one by one.
-const obeyedShown = 12
-
-// obeyed tells what the command changed of what others run or obey. Samples of hooks,
-// which every new repository has, are run by nobody.
-func (l *launch) obeyed(all []sandbox.Change) {
-	n := 0
-	for _, c := range all {
-		if filepath.Base(filepath.Dir(c.Path)) == "hooks" && filepath.Ext(c.Path) == ".sample" {
-			continue
-		}
-		if n++; n <= obeyedShown {
-			fmt.Fprintf(l.errs, " %s %s  (others run or obey it: look at it)\n", c.Kind, clean(c.Path))
-		}
-	}
-	if n > obeyedShown {
-		fmt.Fprintf(l.errs, " and %s more that others run or obey\n", counted(n-obeyedShown, "change"))
-	}
+func (l *last) refused() string {
+	id, _ := l.id.Load().(string)
+	return id
 }
 
 // A held is a writer that keeps what comes while the terminal is the command's.

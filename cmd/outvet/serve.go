@@ -17,7 +17,6 @@ import (
 	"outvet/internal/inspect/dnstunnel"
 	"outvet/internal/listener/api"
 	"outvet/internal/listener/proxy"
-	"outvet/internal/listener/sealed"
 	"outvet/internal/metrics"
 	"outvet/internal/policy"
 	"outvet/internal/process"
@@ -47,6 +46,7 @@ type serving struct {
 	drain       time.Duration
 	metricsOpen bool
 	processes   bool
+	lead        func(*forward.Options) // of attack: where the internet is
 }
 
 func serveCommand() *cobra.Command {
@@ -140,7 +140,7 @@ type house struct {
 	who       *process.Finder // nil where nobody asks
 	authority *ca.Authority
 	seat      *seat
-	sandboxes []*sealed.Sandbox
+	sandboxes []*attached
 	names     *dnstunnel.Ledger
 	dns       *resolver // nil for none
 }
@@ -188,6 +188,7 @@ func (o *serving) run(c *cobra.Command) error {
 		return err
 	}
 	h.gate.Look() // before the first call
+	go dnstunnel.Prepare()
 	return h.serve(ctx, o, src, c)
 }
 
@@ -212,6 +213,9 @@ func (h *house) build(ctx context.Context, o *serving) error {
 			return usage(fmt.Errorf("--upstream-ca: %w", err))
 		}
 		up.Roots = append(up.Roots, certs...)
+	}
+	if o.lead != nil {
+		o.lead(&up)
 	}
 	if h.authority, err = ca.Open(dir); err != nil {
 		return err
@@ -284,9 +288,9 @@ func (h *house) serve(ctx context.Context, o *serving, src *source, c *cobra.Com
 	if err := h.attach(&o.attaching); err != nil {
 		return err
 	}
-	failed := make(chan error, len(ins)+len(consoles)+len(h.sandboxes)+2)
+	failed := make(chan error, len(ins)+len(consoles)+3*len(h.sandboxes)+2)
 	for _, s := range h.sandboxes {
-		go func() { failed <- s.Serve() }()
+		s.serve(failed)
 	}
 	for _, l := range ins {
 		go func() { failed <- h.proxy.Serve(l) }()
@@ -318,7 +322,7 @@ func (h *house) drain(most time.Duration) error {
 	h.log.Info("draining", "at_most", most.String())
 	ctx, cancel := context.WithTimeout(h.signals.hurry, most)
 	defer cancel()
-	err := errors.Join(h.proxy.Shutdown(ctx), h.api.Shutdown(ctx), h.dns.shutdown(ctx))
+	err := errors.Join(h.proxy.Shutdown(ctx), h.api.Shutdown(ctx), h.dns.shutdown(ctx), shutdown(ctx, h.sandboxes))
 	switch {
 	case h.signals.hurry.Err() != nil:
 		h.log.Warn("calls under way were cut at the second signal")

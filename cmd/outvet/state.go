@@ -21,6 +21,7 @@ import (
 //	log/               the record; see doc/record-format.md
 //	index/             search index, rebuilt from the log
 //	sessions.journal   quarantines
+//	runs/              a file of each command that outvet run holds, locked by it
 //	names.used         hosts that sessions have used, as keyed hashes
 //	popular.txt        popular domains, one a line, if the user put it there
 //	kill               while it is there, no call passes; see internal/kill

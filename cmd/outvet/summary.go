@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -95,11 +96,16 @@ func fill(ctx context.Context, s state, id call.SessionID, sum *summary.Session,
 // newSummary returns an empty summary of a session of the agent name, "" for one that is
 // not known. It is a sink for the gate.
 func newSummary(ctx context.Context, id call.SessionID, name string) (*summary.Session, error) {
-	strict, err := strictFor(ctx, name)
-	if err != nil {
-		return nil, err
+	// made for the first call: many commands make none
+	strict := sync.OnceValues(func() (*policy.Policy, error) { return strictFor(context.WithoutCancel(ctx), name) })
+	would := func(r *call.Record) (call.Verdict, string) {
+		p, err := strict()
+		if err != nil {
+			return call.Block, call.RuleFault
+		}
+		return judgedBy(p)(r)
 	}
-	return summary.New(summary.Options{ID: id, Would: judgedBy(strict), Strict: "strict"}), nil
+	return summary.New(summary.Options{ID: id, Would: would, Strict: "strict"}), nil
 }
 
 // strictFor loads the preset strict with that of the agent, if it has one.

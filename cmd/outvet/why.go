@@ -16,7 +16,9 @@ func whyCommand() *cobra.Command {
 	c := callCommand("why ID", "Explain what became of a call, and by which rule")
 	c.Long = `why explains a call of the record. ID is what an answer or a log line shows; any
 unambiguous tail of at least four characters will do. An ID that is not in the
-record proves that the text that showed it is not ours.`
+record proves that the text that showed it is not ours.
+
+Inside a sandbox it explains the newest calls of that session.`
 	return c
 }
 
@@ -27,6 +29,9 @@ func callCommand(use, short string) *cobra.Command {
 	c := &cobra.Command{
 		Use: use, Short: short, Args: exactArgs("ID"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if n, in := within(); in {
+				return n.why(c, args[0], asJSON)
+			}
 			found, err := lookup(dir, args[0])
 			if err != nil {
 				return err

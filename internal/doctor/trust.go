@@ -24,13 +24,17 @@ import (
 
 // Options say in which surroundings programs are tried.
 type Options struct {
-	TLS *tls.Config // of our authority: a certificate for localhost, whatever name is asked for
+	TLS *tls.Config // of our authority: a certificate for the name, whatever is asked for
 	Kit *trust.Kit
 	Env []string // of the user
 
-	// Command makes a program ready to run. nil runs it here, with the variables
-	// of the kit, but not its binds.
-	Command func(ctx context.Context, args []string, env []string) *exec.Cmd
+	// Command makes a program ready to run, with some variables beside what its
+	// surroundings have. nil runs it here, with the variables of the kit, but not
+	// its binds.
+	Command func(ctx context.Context, args, extra []string) *exec.Cmd // its Stderr, if set, is not the program's
+	// Name is the host name by which Command's programs reach this machine; ""
+	// is localhost.
+	Name string
 }
 
 // A program is one that can be tried.
@@ -56,7 +60,7 @@ var programs = []program{
 	{name: "curl", needs: "curl", args: []string{"curl", "-sS", "-o", "/dev/null", "URL"}},
 	{name: "wget", needs: "wget", args: []string{"wget", "-nv", "-t1", "-O", "/dev/null", "URL"}},
 	{name: "git", needs: "git", args: []string{"git", "ls-remote", "URL"}, extra: []string{"GIT_TERMINAL_PROMPT=0"}},
-	{name: "openssl", needs: "openssl", args: []string{"sh", "-c", `printf 'GET /openssl HTTP/1.0\r\n\r\n' | openssl s_client -quiet -no_ign_eof -verify_return_error -servername localhost -connect "${1#https://}" 2>&1`, "sh", "ORIGIN"}},
+	{name: "openssl", needs: "openssl", args: []string{"sh", "-c", `printf 'GET /openssl HTTP/1.0\r\n\r\n' | openssl s_client -quiet -no_ign_eof -verify_return_error -servername "$2" -connect "${1#https://}" 2>&1`, "sh", "ORIGIN", "NAME"}},
 	{name: "python", needs: "python3", args: []string{"python3", "-c", urllib, "URL"}},
 	{name: "python-requests", needs: "python3", args: []string{"python3", "-c", requests, "URL"}},
 	{name: "pip", needs: "pip3", args: []string{"pip3", "--retries", "0", "--disable-pip-version-check", "index", "versions", "outvet-doctor", "-i", "URL"}},
@@ -70,7 +74,13 @@ var programs = []program{
 
 // Trust returns a check for each program, and what ends them all.
 func Trust(o Options) (checks []Check, end func(), err error) {
+	if o.Name == "" {
+		o.Name = "localhost"
+	}
 	dir, err := os.MkdirTemp("", "outvet-doctor-")
+	if err == nil {
+		err = os.Chmod(dir, 0o755) // in a sandbox, root is somebody else
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("doctor: %w", err)
 	}
@@ -98,12 +108,12 @@ type clinic struct {
 	came, asked atomic.Bool
 }
 
-func open(conf *tls.Config) (*clinic, error) {
+func open(conf *tls.Config, name string) (*clinic, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	c := &clinic{origin: fmt.Sprintf("https://localhost:%d", l.Addr().(*net.TCPAddr).Port)}
+	c := &clinic{origin: fmt.Sprintf("https://%s:%d", name, l.Addr().(*net.TCPAddr).Port)}
 	c.srv = &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			c.asked.Store(true)
@@ -127,7 +137,7 @@ func (o Options) try(ctx context.Context, p program, dir string) Result {
 	if err != nil {
 		return Result{State: Skipped, What: "not installed"}
 	}
-	c, err := open(o.TLS)
+	c, err := open(o.TLS, o.Name)
 	if err == nil {
 		defer c.srv.Close()
 		err = errors.Join(os.MkdirAll(dir, 0o755), write(dir, p.file))
@@ -135,7 +145,7 @@ func (o Options) try(ctx context.Context, p program, dir string) Result {
 	if err != nil {
 		return Result{State: Failed, What: "was not tried", Cause: err.Error()}
 	}
-	fill := strings.NewReplacer("URL", c.origin+"/", "ORIGIN", c.origin, "STORE", o.store()).Replace
+	fill := strings.NewReplacer("URL", c.origin+"/", "ORIGIN", c.origin, "STORE", o.store(), "NAME", o.Name).Replace
 	var args, extra []string
 	for _, a := range p.args {
 		args = append(args, fill(a))
@@ -143,10 +153,13 @@ func (o Options) try(ctx context.Context, p program, dir string) Result {
 	for _, e := range p.extra {
 		extra = append(extra, fill(e))
 	}
-	cmd := o.command(ctx, args, env.For(o.Env, env.Options{Set: append(extra, o.Kit.Vars...)}).Vars)
+	cmd := o.command(ctx, args, extra)
 	cmd.Dir = dir
 	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
+	cmd.Stdout = &said
+	if cmd.Stderr == nil {
+		cmd.Stderr = &said
+	}
 	err = cmd.Run()
 	cause := last(said.String())
 	if cause == "" && err != nil {
@@ -182,12 +195,12 @@ func (o Options) store() string {
 	return ""
 }
 
-func (o Options) command(ctx context.Context, args, vars []string) *exec.Cmd {
+func (o Options) command(ctx context.Context, args, extra []string) *exec.Cmd {
 	if o.Command != nil {
-		return o.Command(ctx, args, vars)
+		return o.Command(ctx, args, extra)
 	}
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Env = vars
+	cmd.Env = env.For(o.Env, env.Options{Set: append(extra, o.Kit.Vars...)}).Vars
 	// A program that starts others is ended with them.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

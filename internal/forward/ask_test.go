@@ -20,9 +20,11 @@ func (s *nameserver) addr() netip.AddrPort { return s.udp.LocalAddr().(*net.UDPA
 func TestAskPassesOnWhatAnswersTheQuestionAndNoMore(t *testing.T) {
 	s := newNameserver(t)
 	txt := func(s ...string) dnsmessage.ResourceBody { return &dnsmessage.TXTResource{TXT: s} }
-	s.zone["TXT origin.example."] = func(int) []dnsmessage.ResourceBody {
-		return []dnsmessage.ResourceBody{&dnsmessage.CNAMEResource{CNAME: dnsmessage.MustNewName("other.example.")}, txt("one", "two"), &dnsmessage.AResource{A: [4]byte{10, 0, 0, 1}}}
-	}
+	s.change(func() {
+		s.zone["TXT origin.example."] = func(int) []dnsmessage.ResourceBody {
+			return []dnsmessage.ResourceBody{&dnsmessage.CNAMEResource{CNAME: dnsmessage.MustNewName("other.example.")}, txt("one", "two"), &dnsmessage.AResource{A: [4]byte{10, 0, 0, 1}}}
+		}
+	})
 	f := New(Options{NameServers: []netip.AddrPort{s.addr()}})
 	defer f.Close()
 	for _, cut := range []bool{false, true} { // over UDP, then over TCP
@@ -40,8 +42,11 @@ func TestAskPassesOnWhatAnswersTheQuestionAndNoMore(t *testing.T) {
 			}
 		}
 	}
-	if !slices.Equal(s.asked, []string{"TXT origin.example.", "TXT origin.example."}) {
-		t.Errorf("asked: %q", s.asked)
+	s.mu.Lock()
+	asked := slices.Clone(s.asked)
+	s.mu.Unlock()
+	if !slices.Equal(asked, []string{"TXT origin.example.", "TXT origin.example."}) {
+		t.Errorf("asked: %q", asked)
 	}
 	if got, err := f.Ask(t.Context(), "nowhere.example", dnsmessage.TypeMX); err == nil && got.RCode != dnsmessage.RCodeNameError {
 		t.Errorf("no such name: %+v", got)
@@ -131,7 +136,7 @@ func TestWhatAClientWasToldIsWhatIsDialled(t *testing.T) {
 	}
 	defer origin.Close()
 	s := newNameserver(t)
-	s.zone["A moves.example."] = inTurn([]string{"127.0.0.1"}, []string{"127.0.0.2"})
+	s.change(func() { s.zone["A moves.example."] = inTurn([]string{"127.0.0.1"}, []string{"127.0.0.2"}) })
 	f := New(Options{Resolver: s.resolver()})
 	defer f.Close()
 	g := &call.Guard{Admit: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
@@ -158,7 +163,7 @@ func TestWhatAClientWasToldIsWhatIsDialled(t *testing.T) {
 
 func TestAddressesThatMayNotBeReachedAreNotTold(t *testing.T) {
 	s := newNameserver(t)
-	s.zone["A inside.example."] = always("93.184.216.34", "10.0.0.1")
+	s.change(func() { s.zone["A inside.example."] = always("93.184.216.34", "10.0.0.1") })
 	f := New(Options{Resolver: s.resolver()})
 	defer f.Close()
 	addrs, _, err := f.Resolve(t.Context(), "inside.example", nil)

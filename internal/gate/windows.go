@@ -179,6 +179,7 @@ func (p *Passage) judge(content *payload.Content) ([]call.Edit, error) {
 		return nil, p.stopLocked(d)
 	}
 	if d.Observed {
+		p.noteObserved(d)
 		return nil, nil
 	}
 	p.noteEdits(d.Edits)
@@ -231,6 +232,16 @@ func (p *Passage) seen(f call.Finding) bool {
 		}
 	}
 	return false
+}
+
+// noteObserved keeps what enforcing would have done to a window, if that is
+// stricter than what was decided so far: the closed record says it.
+func (p *Passage) noteObserved(d call.Decision) {
+	if d.Verdict <= p.decided.Verdict {
+		return
+	}
+	d.Findings, d.Edits, d.Uninspected = p.decided.Findings, p.decided.Edits, p.decided.Uninspected
+	p.decided, p.changed = d, true
 }
 
 func (p *Passage) noteEdits(edits []call.Edit) {

@@ -147,7 +147,10 @@ func (e *eval) consider(en *entry) {
 	switch {
 	case !e.foresees(r):
 		v.sure = v.sure && t == yes && e.exactly(r)
-	case v.verdict == call.Hold:
+	case v.verdict != call.Hold:
+	case e.wide:
+		return // it names nobody: what it would hold is not looked up before
+	default:
 		v.verdict = call.Allow // what follows is held
 	}
 	e.named = e.named || r.names()

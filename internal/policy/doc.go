@@ -144,7 +144,8 @@
 //     it may match.
 //   - A rule that blocks counts if it asks for none of these, but it does count
 //     with a finding that is in the name, and may quarantine.
-//   - A default of hold admits it.
+//   - A hold admits it only where it names the host: a default of hold, or a rule
+//     for all, would let out any name before a person saw it.
 //
 // Any other type is let out only by a rule that names the host, or protocol: dns.
 // No default and no rule for "*" lets it out:

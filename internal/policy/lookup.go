@@ -78,7 +78,7 @@ func (e *eval) byQuery(v voice) voice {
 	switch {
 	case v.layer == nil:
 	case e.query == ofPeer && v.verdict == call.Hold:
-		v.verdict = call.Allow // the connection is held
+		v.verdict = call.Block // a person has not admitted the name yet
 	case e.query == ofRecord && v.verdict == call.Allow:
 		v.verdict = call.Block
 	}

@@ -100,8 +100,22 @@ func TestOtherTypesLeaveOnlyByARuleThatNamesThem(t *testing.T) {
 	if d := decided(mustLoad(t, "version: 1\nmode: observe\ndefault: allow\n"), asksFor("TXT", "origin.example")); !d.Observed || d.Verdict != call.Block {
 		t.Errorf("where all is observed: %+v", d)
 	}
-	if d := decided(mustLoad(t, "version: 1\ndefault: hold\n"), asksFor("A", "origin.example")); d.Verdict != call.Allow {
-		t.Errorf("a default of hold refuses a look-up: %+v", d)
+}
+
+// A hold admits the look-up of a host that it names, since nobody could ask a
+// person otherwise. One that names nobody would let out any name.
+func TestWhatIsHeldByNameIsLookedUp(t *testing.T) {
+	for policy, want := range map[string]call.Verdict{
+		"default: hold\n": call.Block,
+		"default: block\nrules:\n  - {name: h, to: \"*\", verdict: hold}\n":              call.Block,
+		"default: block\nrules:\n  - {name: h, method: POST, verdict: hold}\n":           call.Block,
+		"default: block\nrules:\n  - {name: h, to: origin.example, verdict: hold}\n":     call.Allow,
+		"default: block\nrules:\n  - {name: h, to: \"*.example\", verdict: hold}\n":      call.Allow,
+		"default: allow\nrules:\n  - {name: h, to: \"*\", method: PUT, verdict: hold}\n": call.Allow,
+	} {
+		if d := decided(mustLoad(t, "version: 1\n"+policy), asksFor("A", "origin.example")); d.Verdict != want {
+			t.Errorf("%s: %s by %q, want %s", policy, d.Verdict, d.Rule, want)
+		}
 	}
 }
 

@@ -41,7 +41,11 @@ func PresetText(name string) ([]byte, error) {
 	name = strings.TrimPrefix(name, presetPrefix)
 	text, err := presets.ReadFile("preset/" + name + ".yaml")
 	if err != nil || strings.ContainsAny(name, "/\\") {
-		return nil, fmt.Errorf("unknown preset %s%s", quote(name), meant(name, Presets()))
+		hint := meant(name, Presets())
+		if hint == "" { // nothing is near: they are few enough to be told
+			hint = ": it is one of " + strings.Join(Presets(), ", ")
+		}
+		return nil, fmt.Errorf("unknown preset %s%s", quote(name), hint)
 	}
 	return text, nil
 }

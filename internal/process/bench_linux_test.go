@@ -63,7 +63,7 @@ func BenchmarkInode(b *testing.B) {
 			f := Here()
 			defer f.Close()
 			if way == "proc" {
-				f.world.table.diag.Close()
+				f.world.table.own.Close()
 				f.world.table.diag = nil
 			}
 			for b.Loop() {

@@ -3,7 +3,6 @@ package process
 import (
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"time"
 
@@ -44,12 +43,17 @@ type Finder struct {
 func Here() *Finder { return newFinder(0, nil) }
 
 // Inside returns a Finder for the sandbox whose first process is init, as we see
-// it. diag is a netlink socket of the family SOCK_DIAG that was made within its
-// network namespace, or nil: it is then made, which needs to be root, or
-// /proc/PID/net/tcp is read instead. The Finder closes it.
-func Inside(init int, diag *os.File) *Finder { return newFinder(init, diag) }
+// it. sockets asks within its network namespace, or is nil: a socket for that is
+// then made, which needs to be root, or /proc/PID/net/tcp is read instead.
+func Inside(init int, sockets Sockets) *Finder { return newFinder(init, sockets) }
 
-func newFinder(init int, diag *os.File) *Finder {
+// Sockets tells the inode of the socket that is connected from client to server, 0
+// if no program holds it. It stays its maker's to close.
+type Sockets interface {
+	Inode(client, server netip.AddrPort) (uint64, error)
+}
+
+func newFinder(init int, diag Sockets) *Finder {
 	f := &Finder{init: init}
 	f.idle.L = &f.mu
 	f.world.begin(init, diag)

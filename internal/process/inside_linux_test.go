@@ -86,7 +86,7 @@ func TestTheTablesInProcWillDoWithoutNetlink(t *testing.T) {
 	init, client, server := sandbox(t, `curl -s http://127.0.0.1:8000`)
 	f := Inside(init, nil)
 	if f.world.table.diag != nil {
-		f.world.table.diag.Close()
+		f.world.table.own.Close()
 		f.world.table.diag = nil
 	}
 	defer f.Close()

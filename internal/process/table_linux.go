@@ -18,24 +18,26 @@ import (
 // A table tells the inode of the client's socket of a connection.
 type table struct {
 	init int
-	diag *sockdiag.Socket             // nil for none
+	diag Sockets                      // nil for none
+	own  *sockdiag.Socket             // that it is, if it was made here
 	read map[[2]netip.AddrPort]uint64 // /proc/PID/net/tcp of this pass, nil if it was not needed
 }
 
-func (t *table) begin(init int, diag *os.File) {
-	t.init = init
-	if diag != nil {
-		t.diag, _ = sockdiag.Use(diag)
-	} else {
-		t.diag, _ = openDiag(init)
-	} // else /proc will do
+func (t *table) begin(init int, sockets Sockets) {
+	t.init, t.diag = init, sockets
+	if t.diag != nil {
+		return
+	}
+	if s, err := openDiag(init); err == nil { // else /proc will do
+		t.diag, t.own = s, s
+	}
 }
 
 func (t *table) end() error {
-	if t.diag == nil {
+	if t.own == nil {
 		return nil
 	}
-	return t.diag.Close()
+	return t.own.Close()
 }
 
 // openDiag makes a socket within the network namespace of init.

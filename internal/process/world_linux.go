@@ -23,13 +23,14 @@ type world struct {
 	table  table
 	recent []int        // made connections more than once
 	once   map[int]bool // made one: the next is rather another's
+	vain   map[int]bool // looked at without finding anything
 	kin    map[int]bool // whether it is in the namespace
 	kinOf  time.Time    // when that was last forgotten
 	buf    [32 << 10]byte
 	list   [8 << 10]byte
 }
 
-func (w *world) begin(init int, diag *os.File) {
+func (w *world) begin(init int, diag Sockets) {
 	w.init, w.self = init, os.Getpid()
 	w.netns = namespace(init)
 	w.table.begin(init, diag)
@@ -114,18 +115,20 @@ func (h *hunt) walk(own int) bool {
 	pids := h.w.pids()
 	slices.SortFunc(pids, func(a, b int) int { return b - a })
 	pids = slices.DeleteFunc(pids, func(p int) bool { return slices.Contains(first, p) })
-	var later, elsewhere []int
+	var vain, later, elsewhere []int
 	for _, pid := range pids {
 		switch {
 		case h.w.once[pid]:
 			later = append(later, pid)
+		case h.w.vain[pid]:
+			vain = append(vain, pid)
 		case !h.w.near(pid):
 			elsewhere = append(elsewhere, pid)
 		case !h.look(pid, own):
 			return true
 		}
 	}
-	for _, pid := range append(later, elsewhere...) {
+	for _, pid := range slices.Concat(vain, later, elsewhere) {
 		if !h.look(pid, own) {
 			return true
 		}
@@ -154,7 +157,7 @@ func (w *world) near(pid int) bool {
 		return true
 	}
 	if now := time.Now(); w.kin == nil || now.Sub(w.kinOf) > time.Second {
-		w.kin, w.kinOf = map[int]bool{}, now
+		w.kin, w.vain, w.kinOf = map[int]bool{}, map[int]bool{}, now
 	}
 	near, ok := w.kin[pid]
 	if !ok {
@@ -206,6 +209,9 @@ func (h *hunt) look(pid, own int) bool {
 		return h.left > 0
 	})
 	if len(held) == 0 {
+		if h.w.vain != nil {
+			h.w.vain[pid] = true
+		}
 		return true
 	}
 	chain, reason := h.chain(pid, dir)

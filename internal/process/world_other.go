@@ -2,15 +2,11 @@
 
 package process
 
-import (
-	"os"
-)
-
 // world is empty: how other systems tell is not known here.
 type world struct{}
 
-func (*world) begin(int, *os.File) {}
-func (*world) end() error          { return nil }
+func (*world) begin(int, Sockets) {}
+func (*world) end() error         { return nil }
 func (*world) pass(batch []*Search) ([]*Search, int) {
 	for _, s := range batch {
 		s.end(Chain{}, "processes cannot be looked up on this system")

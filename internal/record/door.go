@@ -218,9 +218,11 @@ func (d *door) take(t *told) answer {
 	return a
 }
 
-// close lets nobody in any more and waits for what is being written.
+// close lets nobody in any more and waits for what is being written. The lock is
+// still ours, so that the socket is, too.
 func (d *door) close() {
 	d.l.Close()
+	os.Remove(filepath.Join(d.log.home, doorName))
 	d.mu.Lock()
 	d.shut = true
 	for c := range d.conns {

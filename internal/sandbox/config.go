@@ -36,6 +36,10 @@ type Bind struct {
 	To      string
 	Content []byte
 	From    string // a file of the machine, if Content is nil
+
+	// Write puts a file with Content there that the command may write to, and its
+	// folders. In mode open, where it would be there for good, it is left out.
+	Write bool
 }
 
 // Config says what to run and in which view.
@@ -69,6 +73,10 @@ type Config struct {
 	// is Sandbox.Terminal. If none is nil, Stdin is a terminal that was made for this
 	// command.
 	Terminal bool
+
+	// Prepare, if there is one, is called when stage 1 has been started and before
+	// anything of Env and Binds is used: what they are can be found out meanwhile.
+	Prepare func(*Config) error `json:"-"`
 
 	fault string // name of a step that fails; for tests
 }

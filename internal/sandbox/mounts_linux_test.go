@@ -92,7 +92,7 @@ func FuzzOrders(f *testing.F) {
 	n, _ := whole.ReadAt(text, 0)
 	f.Add(text[:n])
 	back, err := readOrders(whole)
-	if err != nil || len(back.Pieces) != 4 || len(back.held) != len("oneanother") || back.User != 5 {
+	if err != nil || len(back.Pieces) != 4 || back.length != len("oneanother") || back.User != 5 {
 		f.Fatalf("%+v %v", back, err)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -107,7 +107,7 @@ func FuzzOrders(f *testing.F) {
 			return
 		}
 		for _, p := range o.Pieces {
-			_ = o.held[p.At : p.At+p.Len] // is there
+			_ = o.content(p) // is there
 		}
 	})
 }

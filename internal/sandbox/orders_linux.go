@@ -1,11 +1,11 @@
 package sandbox
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -34,7 +34,8 @@ type orders struct {
 	Own      [3]bool // the standard files that are to be a terminal of its own
 	Rooted   bool    // what is written to the workspace is root's on the machine
 
-	held []byte
+	held   [][]byte // what the pieces hold, one after the other; some MB, so never copied
+	length int      // of them all
 }
 
 // A watched directory is one of those that are the real ones, with what of it, by
@@ -52,18 +53,22 @@ type piece struct {
 	From string `json:",omitempty"`
 	At   int    `json:",omitempty"` // where in the held text
 	Len  int    `json:",omitempty"`
+
+	Write bool `json:",omitempty"`
+	part  int  // of what is held, for who gives the orders
 }
 
 // hold adds content to what the orders hold, once.
 func (o *orders) hold(to string, content []byte) {
 	for _, p := range o.Pieces {
-		if p.From == "" && p.Len == len(content) && p.Len > 0 && string(o.held[p.At:p.At+p.Len]) == string(content) {
-			o.Pieces = append(o.Pieces, piece{To: to, At: p.At, Len: p.Len})
+		if p.From == "" && p.Len == len(content) && p.Len > 0 && bytes.Equal(o.held[p.part], content) {
+			o.Pieces = append(o.Pieces, piece{To: to, At: p.At, Len: p.Len, part: p.part})
 			return
 		}
 	}
-	o.Pieces = append(o.Pieces, piece{To: to, At: len(o.held), Len: len(content)})
-	o.held = append(o.held, content...)
+	o.Pieces = append(o.Pieces, piece{To: to, At: o.length, Len: len(content), part: len(o.held)})
+	o.held = append(o.held, content)
+	o.length += len(content)
 }
 
 // file writes the orders to a file in memory.
@@ -77,8 +82,10 @@ func (o *orders) file() (*os.File, error) {
 	if err == nil {
 		_, err = f.Write(append(binary.BigEndian.AppendUint64(nil, uint64(len(text))), text...))
 	}
-	if err == nil {
-		_, err = f.Write(o.held)
+	for _, part := range o.held {
+		if err == nil {
+			_, err = f.Write(part)
+		}
 	}
 	if err != nil {
 		f.Close()
@@ -87,14 +94,22 @@ func (o *orders) file() (*os.File, error) {
 	return f, nil
 }
 
+// content returns what a piece of read orders holds.
+func (o *orders) content(p piece) []byte { return o.held[0][p.At : p.At+p.Len] }
+
 // readOrders reads what file wrote.
 func readOrders(f *os.File) (*orders, error) {
-	all, err := io.ReadAll(io.NewSectionReader(f, 0, 1<<40))
+	i, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	if len(all) < 8 {
+	if i.Size() < 8 {
 		return nil, errors.New("orders are cut off")
+	}
+	// some MB, of which each is read once; stage 1 keeps them until it ends
+	all, err := unix.Mmap(int(f.Fd()), 0, int(i.Size()), unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_POPULATE)
+	if err != nil {
+		return nil, err
 	}
 	n := binary.BigEndian.Uint64(all)
 	all = all[8:]
@@ -105,9 +120,9 @@ func readOrders(f *os.File) (*orders, error) {
 	if err := json.Unmarshal(all[:n], o); err != nil {
 		return nil, err
 	}
-	o.held = all[n:]
+	o.held, o.length = [][]byte{all[n:]}, len(all[n:])
 	for _, p := range o.Pieces {
-		if p.At < 0 || p.Len < 0 || p.At > len(o.held) || p.Len > len(o.held)-p.At {
+		if p.At < 0 || p.Len < 0 || p.At > o.length || p.Len > o.length-p.At {
 			return nil, fmt.Errorf("the piece for %q is cut off", p.To)
 		}
 	}

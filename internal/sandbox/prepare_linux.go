@@ -45,6 +45,7 @@ func (s *Sandbox) orders() (*orders, []tree, error) {
 			o.Pieces = append(o.Pieces, piece{To: b.To, From: b.From})
 		} else {
 			o.hold(b.To, b.Content)
+			o.Pieces[len(o.Pieces)-1].Write = b.Write
 		}
 	}
 	trees, err := s.trees()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"runtime"
@@ -106,10 +107,36 @@ func (s *Sandbox) begin(ctx context.Context) error {
 	return nil
 }
 
+// gone returns what stage 1 said before it ended, nil if it did not: it has no
+// place in /proc any more, which is not the reason but what came of it.
+func (s *Sandbox) gone() error {
+	s.link.conn.SetReadDeadline(time.Now().Add(time.Second))
+	defer s.link.conn.SetReadDeadline(time.Now().Add(patience))
+	if is, err := s.link.isFault(); err != nil || !is {
+		return nil
+	}
+	m, files, err := s.link.receive()
+	closeAll(files)
+	if err != nil || m.Fault == nil {
+		return nil
+	}
+	return m.Fault
+}
+
 // prepare speaks with stage 1 until it is ready.
 func (s *Sandbox) prepare() error {
+	if s.config.Prepare != nil {
+		if err := s.config.Prepare(&s.config); err != nil {
+			return err
+		}
+	}
 	orders, trees, err := s.orders()
 	defer closeTrees(trees)
+	if errors.Is(err, fs.ErrNotExist) {
+		if f := s.gone(); f != nil {
+			return f
+		}
+	}
 	if err != nil {
 		return err
 	}

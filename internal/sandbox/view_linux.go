@@ -75,6 +75,7 @@ func (v *view) make() error {
 		{"uncover", v.uncover},
 		{"place workspace", v.placeTrees},
 		{"place pieces", v.place},
+		{"write pieces", v.writePieces},
 		{"cover sockets", v.coverSockets},
 		{"protect", v.protect},
 		{"hide", v.hide},
@@ -158,12 +159,15 @@ func (v *view) at(path string) string { return v.root + path }
 func (v *view) pieces() error {
 	made := map[int]string{}
 	for i, p := range v.orders.Pieces {
+		if p.Write {
+			continue // it is no mount
+		}
 		from := p.From
 		if from == "" {
 			from = made[p.At]
 			if from == "" || p.Len == 0 {
 				from = v.in(workPiece, fmt.Sprint(i))
-				if err := os.WriteFile(from, v.orders.held[p.At:p.At+p.Len], 0o444); err != nil {
+				if err := os.WriteFile(from, v.orders.content(p), 0o444); err != nil {
 					return err
 				}
 				if p.Len > 0 {

@@ -5,9 +5,9 @@
 // serve.
 //
 // The agents are large and partly not free; nothing of them is part of outvet. Two
-// are installed by make test, in the versions of npm/package.json, the others by
-// make agents, in those of more/package.json. One that is not installed, since npm
-// does not serve it or for any other reason, is skipped by name.
+// are installed by make test, all by make agents, in the versions that
+// npm/*/package.json name. One that is not installed, since npm does not serve it or
+// for any other reason, is skipped by name.
 package agents
 
 import (

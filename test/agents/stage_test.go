@@ -22,22 +22,19 @@ import (
 // installed returns the path of the command of an agent.
 func installed(t *testing.T, name string) string {
 	t.Helper()
-	for _, folder := range []string{"npm", "more"} {
-		path := filepath.Join(folder, "node_modules", ".bin", name)
-		if _, err := os.Stat(path); err != nil {
-			continue
-		}
-		if out, err := exec.Command(path, "--version").CombinedOutput(); err != nil {
-			t.Skipf("%s is skipped because it does not run on this machine: %v %s", name, err, out)
-		}
-		dir, err := reachable(folder)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return filepath.Join(dir, "node_modules", ".bin", name)
+	folder := filepath.Join("npm", name)
+	path := filepath.Join(folder, "node_modules", ".bin", name)
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("%s is skipped because it is not installed: make agents installs what npm serves here", name)
 	}
-	t.Skipf("%s is skipped because it is not installed: make agents installs what npm serves here", name)
-	return ""
+	if out, err := exec.Command(path, "--version").CombinedOutput(); err != nil {
+		t.Skipf("%s is skipped because it does not run on this machine: %v %s", name, err, out)
+	}
+	dir, err := reachable(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, "node_modules", ".bin", name)
 }
 
 // linked are copies of folders of agents, by links, below a directory of ours.
@@ -74,7 +71,7 @@ func reachable(folder string) (string, error) {
 			return "", err
 		}
 	}
-	to := filepath.Join(linked.dir, folder)
+	to := filepath.Join(linked.dir, filepath.Base(folder))
 	if _, err := os.Stat(to); err == nil {
 		return to, nil
 	}

@@ -94,7 +94,6 @@ type group struct {
 
 func groups() []group {
 	return []group{
-		{"zz", "local", (*bench).zz},
 		{"post", "a POST, intercepted, inspected and recorded; CPU of a request by that of the reference", (*bench).posts},
 		{"new", "a new connection for each request", (*bench).fresh},
 		{"tunnel", "CONNECT without interception, by that of a bare tunnel", (*bench).tunnels},

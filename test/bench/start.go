@@ -45,17 +45,7 @@ func (b *bench) starts() error {
 		b.add(Row{What: "sealed path", Absent: "this outvet has no run"})
 		return nil
 	}
-	var run []float64
-	for range pick(b, 5, 25) {
-		start := time.Now()
-		if _, err := b.stand.Run("run", "--", "true"); err != nil {
-			b.add(Row{What: "outvet run -- true", Absent: "fails here: " + err.Error()})
-			return nil
-		}
-		run = append(run, float64(time.Since(start))/1e6)
-	}
-	b.add(Row{What: "outvet run -- true", Unit: "ms", Budget: 80, Aim: 40}.of(run))
-	return nil
+	return b.sealed()
 }
 
 // sessions has n sessions live, each with a connection and a conversation.

@@ -13,6 +13,7 @@
 //	wait-for FILE RE  waits until FILE matches RE, 10 s at most
 //	read VAR FILE     sets a variable to what FILE holds
 //	record [EXPR]     prints the records that match, one a line of JSON
+//	attack [as=UID] [ARG…]  runs outvet attack in a home of its own
 //	go-client ARG…    METHOD URL [BODY] by Go's own client through the proxy
 package flow
 
@@ -54,7 +55,7 @@ func TestFlows(t *testing.T) {
 			// testscript's own commands come first: one of ours by the name of
 			// one of them, like stop, would never run.
 			"origin": startOrigin, "serve": serve, "end": end, "hup": hup,
-			"wait-for": waitFor, "read": read, "sealed": sealed, "record": record, "go-client": goClient,
+			"wait-for": waitFor, "read": read, "sealed": sealed, "attack": attack, "record": record, "go-client": goClient,
 		},
 	})
 }
@@ -78,9 +79,12 @@ func setup(env *testscript.Env) error {
 // npmModules is where make npm puts what the scripts need of npm.
 const npmModules = "node/node_modules"
 
-// condition knows what a machine may lack: programs, as in [prog:git], and the
-// packages of npm.
+// condition knows what a machine may lack: programs, as in [prog:git], the
+// packages of npm, and root.
 func condition(cond string) (bool, error) {
+	if cond == "root" {
+		return os.Getuid() == 0, nil
+	}
 	if cond == "npm" {
 		_, err := os.Stat(npmModules)
 		return err == nil, nil

@@ -257,20 +257,9 @@ func TestWrongStateIsRefusedWithWords(t *testing.T) {
 func copied(t *testing.T, dir string) string {
 	t.Helper()
 	to := t.TempDir()
-	if err := os.CopyFS(filepath.Join(to, "state"), os.DirFS(dir)); err != nil {
-		t.Fatal(err)
+	if out, err := exec.Command("cp", "-a", dir, filepath.Join(to, "state")).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
-	filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error { // CopyFS is under the umask
-		if err != nil {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		rel, _ := filepath.Rel(dir, path)
-		return os.Chmod(filepath.Join(to, "state", rel), info.Mode().Perm())
-	})
 	b, err := os.ReadFile(filepath.Join(filepath.Dir(dir), "policy.yaml"))
 	if err != nil {
 		t.Fatal(err)

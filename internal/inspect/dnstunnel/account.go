@@ -1,5 +1,7 @@
 package dnstunnel
 
+import "time"
+
 // Allowances.
 const (
 	allowUnknown = 128 * bit
@@ -7,6 +9,10 @@ const (
 	allowKnown   = 64 << 10 * bit
 	allowSession = 1024 * bit // all unknown domains together
 )
+
+// refillTime is how long it takes until an allowance that was used up is whole
+// again. A session may be a machine that runs for months.
+const refillTime = 10 * time.Hour
 
 // Bounds of one session.
 const (
@@ -17,8 +23,15 @@ const (
 
 // An account is what was said to one domain.
 type account struct {
-	tried bits // said and refused
+	tried bits // said and refused, less what was refilled
 	over  bool
+	at    time.Time // of tried
+}
+
+// refilled returns what of b is left after a while.
+func refilled(b, allowance bits, since time.Duration) bits {
+	back := float64(allowance) * min(float64(since)/float64(refillTime), 1)
+	return b - min(b, bits(max(back, 0)))
 }
 
 // A session is the ledger of one session.
@@ -29,9 +42,10 @@ type session struct {
 	now, before map[uint64]bool
 
 	domains map[uint64]account
-	rest    account // of the unknown domains beyond domainsMax together
-	spent   bits    // on unknown domains
-	refused bits    // of them, since all together were over
+	rest    account   // of the unknown domains beyond domainsMax together
+	spent   bits      // on unknown domains
+	refused bits      // of them, since all together were over
+	at      time.Time // of both
 
 	used uint64 // when, by the ledger's count
 }
@@ -71,11 +85,17 @@ func (s *session) again(name, domain uint64, c class) (kind string, score float6
 }
 
 // charge counts a new name, which costs n, and tells what again will tell.
-func (s *session) charge(name, domain uint64, c class, n bits) (kind string, score float64) {
+func (s *session) charge(name, domain uint64, c class, n bits, now time.Time) (kind string, score float64) {
+	if c == unknown {
+		s.refill(now)
+	}
 	a, kept := s.domains[domain]
 	crowded := !kept && len(s.domains) >= domainsMax
 	if crowded {
 		a = s.rest
+	}
+	if !a.over && a.tried > 0 {
+		a.tried = refilled(a.tried, c.allowance(), now.Sub(a.at))
 	}
 	over := true
 	switch {
@@ -89,7 +109,9 @@ func (s *session) charge(name, domain uint64, c class, n bits) (kind string, sco
 			s.spent += n
 		}
 	}
-	a.tried = min(a.tried+n, bitsMax)
+	if a.tried = min(a.tried+n, bitsMax); a.tried > 0 {
+		a.at = now
+	}
 	s.remember(name, over)
 	switch {
 	case crowded:
@@ -104,6 +126,16 @@ func (s *session) charge(name, domain uint64, c class, n bits) (kind string, sco
 		return "", 0
 	}
 	return s.verdict(a, c)
+}
+
+// refill gives back what was not used for a while. Both are of one allowance: what
+// was refused counts longer.
+func (s *session) refill(now time.Time) {
+	if s.spent+s.refused > 0 {
+		since := now.Sub(s.at)
+		s.spent, s.refused = refilled(s.spent, allowSession, since), refilled(s.refused, allowSession, since)
+	}
+	s.at = now
 }
 
 func (s *session) verdict(a account, c class) (kind string, score float64) {

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"outvet/call"
 )
@@ -329,4 +331,40 @@ func TestChoosingAmongUsedNamesIsCounted(t *testing.T) {
 	if _, all, _ := leaked(l, "thief", c); all > 20 {
 		t.Errorf("%.0f B left in names that others had used", all)
 	}
+}
+
+// A session may be a machine that runs for months: what it used of its allowances
+// comes back, slowly.
+func TestAllowancesAreRefilledSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := memory(t)
+		r := rand.NewChaCha8([32]byte{2})
+		send := func(domains int) (bytes int) { // 400 names of 5 bytes at once
+			for i := range 400 {
+				b := make([]byte, 5)
+				r.Read(b)
+				name := strings.ToLower(base32.HexEncoding.EncodeToString(b)) + fmt.Sprintf(".d%d-%d.net", domains, i%domains)
+				if kind, _, _, _ := l.charge(asked("s", name)); kind == "" {
+					bytes += 5
+				}
+			}
+			return bytes
+		}
+		first := send(100)
+		time.Sleep(time.Hour)
+		second := send(101)
+		time.Sleep(10 * time.Hour)
+		third := send(102)
+		t.Logf("%d B, after an hour %d B, after ten more %d B", first, second, third)
+		if first < 80 || first > 130 || second > 20 || third < 80 || third > 130 {
+			t.Errorf("%d B left, after an hour %d B, after ten more %d B", first, second, third)
+		}
+		if kind, _, _, _ := l.charge(asked("t", "0123456789abcdef0123456789abcdef.sticky.net")); kind == "" {
+			t.Fatal("a long name is let pass")
+		}
+		time.Sleep(1000 * time.Hour)
+		if kind, _, _, _ := l.charge(asked("t", "www.sticky.net")); kind == "" {
+			t.Error("a domain that was over its allowance is forgiven without a person")
+		}
+	})
 }

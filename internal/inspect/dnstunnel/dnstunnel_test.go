@@ -2,6 +2,7 @@ package dnstunnel
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,6 +18,7 @@ import (
 	"outvet/call"
 	"outvet/internal/inspect"
 	"outvet/internal/inspect/inspecttest"
+	"outvet/internal/inspect/secret"
 	"outvet/internal/match"
 	"outvet/internal/payload"
 )
@@ -178,13 +180,17 @@ func TestTheListOfPopularDomainsIsReadInItsForms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	list, err := l.popular()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, d := range []string{"plain-one.net", "ranked-one.net", "global-one.net", "quoted-one.net"} {
-		if !l.popular.has(d) {
+		if !list.has(d) {
 			t.Errorf("%s is not in it", d)
 		}
 	}
-	if len(l.popular) != 4 {
-		t.Errorf("%d domains", len(l.popular))
+	if len(list) != 4 {
+		t.Errorf("%d domains", len(list))
 	}
 	if _, err := Open(Files{Popular: filepath.Join(t.TempDir(), "none")}); err != nil {
 		t.Errorf("a list that is not there: %v", err)
@@ -219,9 +225,12 @@ func TestADamagedFileOfUsedNamesIsReadAsFarAsItGoes(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if l = open(); len(l.used.names) != 2 {
-		t.Errorf("%d names, want 2", len(l.used.names))
+	l = open()
+	l.used.mu.Lock()
+	if n := len(l.used.names); n != 2 {
+		t.Errorf("%d names, want 2", n)
 	}
+	l.used.mu.Unlock()
 	if err := errors.Join(l.Close(), l.Close()); err != nil {
 		t.Error(err)
 	}
@@ -322,4 +331,65 @@ func FuzzCharge(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// What was read of conversations before is not read again, with this inspector
+// beside another one as without it.
+func TestMemoryOfBodiesIsKept(t *testing.T) {
+	secrets, err := secret.New(secret.Options{Key: []byte("k")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := inspect.NewSet(secrets, New(Options{Key: []byte("k")}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lim := set.Recall(payload.Limits{}, asked("s", "api.example.com"), func(string) bool { return true })
+	if lim.Memory == nil {
+		t.Error("nothing is remembered")
+	}
+}
+
+// The lists are as they were made: sorted, each name once and plain. A change of
+// what is counted shows here.
+func TestTheListsAreAsTheyWereMade(t *testing.T) {
+	names := strings.Fields(hostsText)
+	if !slices.IsSorted(names) || len(slices.Compact(slices.Clone(names))) != len(names) {
+		t.Error("hosts.txt is not sorted, or has a name twice")
+	}
+	if got := fmt.Sprintf("%x", sha256.Sum256([]byte(hostsText)))[:16]; got != "8ffacdbae0ce3f59" {
+		t.Errorf("hosts.txt has the digest %s", got)
+	}
+	for file, text := range map[string]string{"hosts": hostsText, "risky": riskyText, "override": overrideText, "carriers": carriersText} {
+		for line := range strings.Lines(text) {
+			line, _, _ = strings.Cut(line, "#")
+			for _, name := range strings.Fields(line) {
+				if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" || strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".") {
+					t.Errorf("%s: %q is no plain name", file, name)
+				}
+			}
+		}
+	}
+	for _, name := range []string{"oastify.com", "x.oastify.com", "a.b.duckdns.org", "nip.io", "1-2-3-4.sslip.io", "abc.trycloudflare.com", "me.ngrok-free.app"} {
+		if !tables().overridden(name) {
+			t.Errorf("%s counts as a known site", name)
+		}
+	}
+}
+
+func TestABrokenListOfPopularDomainsHoldsNothingUpAndIsTold(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "popular")
+	if err := os.WriteFile(path, []byte("good-one.net\n"+strings.Repeat("x", 1<<20)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := Open(Files{Popular: path, Key: []byte("k")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kind, _, _, _ := l.charge(asked("s", "www.nobody-knows.net")); kind != "" {
+		t.Error(kind)
+	}
+	if err := l.Close(); err == nil || !strings.Contains(err.Error(), "popular") {
+		t.Errorf("%v", err)
+	}
 }

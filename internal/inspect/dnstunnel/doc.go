@@ -29,8 +29,8 @@
 // Known sites are those of data/hosts.txt and carriers.txt, and of a list of popular
 // domains that the user may put beside the state (Files). data/override.txt and
 // risky.txt win over all: names that anybody can have, and catchers of call-backs.
-// A domain that crosses its allowance stays over it for the session, save for the
-// names that were let pass before.
+// What is used up is refilled within ten hours. A domain that crosses its allowance
+// stays over it for the session, save for the names that were let pass before.
 //
 // # Findings
 //

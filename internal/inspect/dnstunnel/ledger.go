@@ -4,12 +4,14 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"os"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"outvet/call"
 )
@@ -25,8 +27,8 @@ const popularMax = 4_000_000
 // of names. It outlives the inspectors that a policy makes. It is safe for
 // concurrent use.
 type Ledger struct {
-	popular set   // registrable domains that the user takes for popular
-	used    *used // by sessions so far
+	popular func() (set, error) // registrable domains that the user takes for popular; waits until they are read
+	used    *used               // by sessions so far
 
 	// mu guards sessions and clock, and each session.
 	mu       sync.Mutex
@@ -41,32 +43,44 @@ type Files struct {
 	Key     []byte // of the hashes
 }
 
-// Open returns a ledger with what is known so far.
+// Open returns a ledger with what is known so far. It is read meanwhile: a program
+// that starts does not wait for it, the first name of an unknown domain does.
 func Open(f Files) (*Ledger, error) {
 	l := &Ledger{sessions: map[call.SessionID]*session{}}
-	var err error
-	if l.popular, err = readPopular(f.Popular); err != nil {
+	list, err := openPopular(f.Popular)
+	if err != nil {
 		return nil, err
 	}
 	if l.used, err = openUsed(f.Used, f.Key); err != nil {
-		return nil, err
+		return nil, errors.Join(err, list.Close())
 	}
+	l.popular = sync.OnceValues(func() (set, error) { return readPopular(list) })
+	go l.popular()
 	return l, nil
 }
 
-// readPopular reads names, one a line; of lines with commas, as ranked lists
-// have, the last field that is a name.
-func readPopular(path string) (out set, err error) {
+// openPopular opens the list, an empty one if there is none.
+func openPopular(path string) (io.ReadCloser, error) {
+	empty := io.NopCloser(strings.NewReader(""))
 	if path == "" {
-		return nil, nil
+		return empty, nil
 	}
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return empty, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("dnstunnel: %w", err)
 	}
+	if i, err := f.Stat(); err != nil || !i.Mode().IsRegular() {
+		return nil, errors.Join(fmt.Errorf("dnstunnel: %s is no file", path), err, f.Close())
+	}
+	return f, nil
+}
+
+// readPopular reads names, one a line; of lines with commas, as ranked lists
+// have, the last field that is a name, or of more the first.
+func readPopular(f io.ReadCloser) (out set, err error) {
 	defer f.Close()
 	sc := bufio.NewScanner(f)
 	for n := 1; sc.Scan(); n++ {
@@ -81,20 +95,24 @@ func readPopular(path string) (out set, err error) {
 			continue
 		}
 		if len(out) == popularMax {
-			return nil, fmt.Errorf("dnstunnel: %s:%d: more than %d names: take a shorter list", path, n, popularMax)
+			return out, fmt.Errorf("dnstunnel: the list of popular domains has more than %d names: what comes after line %d does not count", popularMax, n)
 		}
 		_, domain, _ := split(strings.Trim(name, `".`))
 		out = append(out, hashed(domain))
 	}
 	if err := sc.Err(); err != nil {
-		return nil, fmt.Errorf("dnstunnel: %s: %w", path, err)
+		return nil, fmt.Errorf("dnstunnel: the list of popular domains: %w", err)
 	}
 	out.sort()
 	return out, nil
 }
 
-// Close writes what is not yet written.
-func (l *Ledger) Close() error { return l.used.close() }
+// Close writes what is not yet written. An error also says what was wrong with
+// the list of popular domains.
+func (l *Ledger) Close() error {
+	_, err := l.popular()
+	return errors.Join(err, l.used.close())
+}
 
 // Forget begins the ledger of a session anew: it ended, or a person released it.
 func (l *Ledger) Forget(id call.SessionID) {
@@ -132,7 +150,7 @@ func (l *Ledger) charge(c *call.Call) (kind string, score float64, sub int, doma
 		return "", 0, 0, ""
 	}
 	t := tables()
-	class, d := l.class(c, t, domain), hashed(domain)
+	class, d := classOf(c, t, l.popular, domain), hashed(domain)
 	s := l.session(id)
 	kind, score, seen := s.again(h, d, class)
 	if !seen {
@@ -146,20 +164,24 @@ func (l *Ledger) charge(c *call.Call) (kind string, score float64, sub int, doma
 			m = l.used.mark(name, domain)
 			cost = min(cost, l.used.price(m))
 		}
-		if kind, score = s.charge(h, d, class, cost); kind == "" && counted {
+		if kind, score = s.charge(h, d, class, cost, time.Now()); kind == "" && counted {
 			l.used.learn(m)
 		}
 	}
 	return kind, score, len(left), domain
 }
 
-func (l *Ledger) class(c *call.Call, t *shipped, domain string) class {
+func classOf(c *call.Call, t *shipped, popular func() (set, error), domain string) class {
 	switch {
 	case c.Dest.Named:
 		return named
 	case c.Dest.Category == "tunnel", c.Dest.Category == "callback", t.overridden(c.Dest.Host):
-	case t.known.has(domain), l.popular.has(domain):
+	case t.known.has(domain):
 		return known
+	default:
+		if list, _ := popular(); list.has(domain) {
+			return known
+		}
 	}
 	return unknown
 }

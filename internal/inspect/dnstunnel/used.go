@@ -43,21 +43,32 @@ func openUsed(path string, key []byte) (*used, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dnstunnel: %w", err)
 	}
-	b, err := io.ReadAll(io.LimitReader(f, usedMax*usedRecord))
+	if i, err := f.Stat(); err != nil || !i.Mode().IsRegular() {
+		return nil, errors.Join(fmt.Errorf("dnstunnel: %s is no file", path), err, f.Close())
+	}
+	u.f = f
+	u.mu.Lock() // whoever asks waits
+	go func() {
+		defer u.mu.Unlock()
+		u.fault = u.read()
+	}()
+	return u, nil
+}
+
+// read reads the file. mu is held.
+func (u *used) read() error {
+	b, err := io.ReadAll(io.LimitReader(u.f, usedMax*usedRecord))
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("dnstunnel: %s: %w", path, err), f.Close())
+		return fmt.Errorf("dnstunnel: %s: %w", u.f.Name(), err)
 	}
 	whole := len(b) / usedRecord * usedRecord // a crash may have left a part
 	for r := b[:whole]; len(r) > 0; r = r[usedRecord:] {
 		u.add(binary.BigEndian.Uint64(r), binary.BigEndian.Uint64(r[8:]))
 	}
 	if whole < len(b) {
-		if err := f.Truncate(int64(whole)); err != nil {
-			return nil, errors.Join(fmt.Errorf("dnstunnel: %s: %w", path, err), f.Close())
-		}
+		return u.f.Truncate(int64(whole))
 	}
-	u.f = f
-	return u, nil
+	return nil
 }
 
 func (u *used) add(name, domain uint64) bool {

@@ -112,6 +112,9 @@ func (s *Server) reply(p *gate.Passage, q *question, c *call.Call) reply {
 			d := p.Prohibited(r.refused)
 			r.text = answer.Line(&d, c)
 		}
+		if s.Names == nil && p.Stopped() != nil {
+			return stopped(p, c)
+		}
 		return r
 	case q.kind == kindPTR && no && q.class == classIN:
 		return reply{code: nxDomain}
@@ -166,12 +169,17 @@ func unresolved(err error) reply {
 	return r
 }
 
+// stopped refuses what may not go on.
+func stopped(p *gate.Passage, c *call.Call) reply {
+	return reply{code: refused, ede: edeBlock, text: answer.Line(&p.Stopped().Decision, c)}
+}
+
 // ask asks the name servers for what policy let out.
 func (s *Server) ask(p *gate.Passage, q *question, c *call.Call) reply {
 	found, err := s.Upstream.Ask(p.Context(), q.name, dnsmessage.Type(q.kind))
 	switch {
 	case p.Stopped() != nil: // also when the answer came just then
-		return reply{code: refused, ede: edeBlock, text: answer.Line(&p.Stopped().Decision, c)}
+		return stopped(p, c)
 	case err != nil:
 		r := unresolved(err)
 		r.code = servFail

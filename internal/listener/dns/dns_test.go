@@ -7,10 +7,12 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	wire "github.com/miekg/dns"
+	"go.uber.org/goleak"
 
 	"outvet/call"
 	"outvet/internal/forward"
@@ -306,13 +308,13 @@ func TestAFloodIsDroppedAndOthersAreServed(t *testing.T) {
 func TestAnswersFitAndTheRestComesOverTCP(t *testing.T) {
 	r := newRig(t, some)
 	long := strings.Repeat("x", 200)
-	r.up.answer = func(q *wire.Msg) *wire.Msg {
+	r.up.reply(func(q *wire.Msg) *wire.Msg {
 		m := new(wire.Msg).SetReply(q)
 		for range 20 {
 			m.Answer = append(m.Answer, &wire.TXT{Hdr: wire.RR_Header{Name: q.Question[0].Name, Rrtype: wire.TypeTXT, Class: wire.ClassINET}, Txt: []string{long}})
 		}
 		return m
-	}
+	})
 	for _, size := range []uint16{0, 512, 1232, 4096} {
 		m := new(wire.Msg).SetQuestion("text.example.com.", wire.TypeTXT)
 		if size > 0 {
@@ -424,4 +426,64 @@ rules:
 			t.Errorf("%+v", c)
 		}
 	}
+}
+
+// Somebody whose questions all wait for a slow name server, and who holds as many
+// connections as he gets, takes nothing from others.
+func TestOneClientCannotTakeItAll(t *testing.T) {
+	who := func(peer net.Addr) call.Caller {
+		host, _, _ := net.SplitHostPort(peer.String())
+		return call.Caller{Session: call.SessionID(host), SessionMark: call.Observed}
+	}
+	r := newRig(t, "version: 1\ndefault: allow\nrules:\n  - {name: all, protocol: dns, verdict: allow}\n", func(s *dns.Server) { s.Rate, s.Caller = 1<<20, who })
+	release := make(chan struct{})
+	t.Cleanup(sync.OnceFunc(func() { close(release) }))
+	r.up.reply(func(q *wire.Msg) *wire.Msg {
+		if strings.HasPrefix(q.Question[0].Name, "slow") {
+			<-release
+		}
+		return new(wire.Msg).SetReply(q)
+	})
+	greedy, err := net.DialUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 9)}, net.UDPAddrFromAddrPort(netip.MustParseAddrPort(r.addr)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer greedy.Close()
+	for i := range 400 {
+		b, _ := new(wire.Msg).SetQuestion(fmt.Sprintf("slow%d.example.com.", i), wire.TypeTXT).Pack()
+		greedy.Write(b)
+		if i%50 == 0 {
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+	for range 300 {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 9)}, Timeout: 5 * time.Second}
+		c, err := d.Dial("tcp", r.tcp.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	if m := r.ask(t, "quick.example.com", wire.TypeTXT); m.Rcode != 0 {
+		t.Errorf("over UDP: %v", m)
+	}
+	if m := exchange(t, "tcp", r.tcp.Addr().String(), "quick2.example.com", wire.TypeTXT); m.Rcode != 0 {
+		t.Errorf("over TCP: %v", m)
+	}
+	if r.Dropped() == 0 {
+		t.Error("nothing was dropped: the test shows nothing")
+	}
+}
+
+func TestNothingIsLeftBehind(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	t.Run("work", func(t *testing.T) {
+		r := newRig(t, some)
+		for i := range 20 {
+			r.ask(t, fmt.Sprintf("n%d.example.com", i), wire.TypeA)
+			r.ask(t, "text.example.com", wire.TypeTXT)
+		}
+		exchange(t, "tcp", r.tcp.Addr().String(), "read.example.com", wire.TypeA)
+	})
+	goleak.VerifyNone(t, before)
 }

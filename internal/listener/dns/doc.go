@@ -48,9 +48,9 @@
 //
 // What is no query gets no answer; a malformed one FORMERR. Names are compared in
 // lower case and answered in the case in which they came. Bounded are the
-// stand-ins, the calls that stand for repetitions, questions under way, and for
-// each session the questions a second that need a decision: what goes beyond is
-// dropped, since nothing of it has left. An answer over UDP is never longer than
+// stand-ins, the calls that stand for repetitions, questions and connections
+// under way, in all and of each session, and the questions a second of a session
+// that need a decision: what goes beyond is dropped, since nothing of it has left. An answer over UDP is never longer than
 // the client says, nor than 1232 bytes; beyond that it is cut and the client asks
 // over TCP.
 package dns

@@ -9,58 +9,99 @@ import (
 
 const (
 	rateDefault = 500  // questions a second
-	ratesMax    = 1024 // sessions that are counted
+	sharesMax   = 1024 // sessions that are counted
+	busyMax     = 64   // questions and connections of one session at a time
 )
 
-// rates counts the questions of each session that need a decision. Each has
-// twice its rate in store. The zero value is ready.
-type rates struct {
-	// mu guards bySession.
+// shares are what each session takes of the server: questions a second that need a
+// decision, with twice as many in store, and questions and connections that are
+// not over. The zero value is ready.
+type shares struct {
+	// mu guards bySession and what is in it.
 	mu        sync.Mutex
-	bySession map[call.SessionID]*stock
+	bySession map[call.SessionID]*share
 }
 
-type stock struct {
+type share struct {
 	left float64
 	at   time.Time
+	busy int
 }
 
-// take reports whether the session has something left.
-func (r *rates) take(id call.SessionID, rate int, now time.Time) bool {
+// take reports whether the session may have one more question, or with rate 0 one
+// more connection. What it got must be given back.
+func (r *shares) take(id call.SessionID, rate int, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.bySession[id]
 	if s == nil {
-		if r.bySession == nil {
-			r.bySession = map[call.SessionID]*stock{}
+		if s = r.add(id, now); s == nil {
+			return false
 		}
-		for old := range r.bySession { // any: who is forgotten has a full store
-			if len(r.bySession) < ratesMax {
-				break
-			}
-			delete(r.bySession, old)
-		}
-		s = &stock{left: float64(2 * rate), at: now}
-		r.bySession[id] = s
 	}
-	s.left = min(s.left+now.Sub(s.at).Seconds()*float64(rate), float64(2*rate))
-	s.at = now
-	if s.left < 1 {
+	if rate > 0 {
+		most := float64(2 * rate)
+		if s.left < 0 {
+			s.left = most
+		}
+		s.left = min(s.left+now.Sub(s.at).Seconds()*float64(rate), most)
+		s.at = now
+		if s.left < 1 {
+			return false
+		}
+	}
+	if s.busy >= busyMax {
 		return false
 	}
-	s.left--
+	if rate > 0 {
+		s.left--
+	}
+	s.busy++
 	return true
 }
 
-// may reports whether who may ask something that needs a decision.
-func (s *Server) may(who *call.Caller) bool {
-	id := who.Session
-	if who.SessionMark == call.Claimed && who.Parent != "" {
-		id = who.Parent // names that a client gives itself have no store each
+// add makes room for a session, nil if all others are busy. Who is forgotten has
+// a full store.
+func (r *shares) add(id call.SessionID, now time.Time) *share {
+	if r.bySession == nil {
+		r.bySession = map[call.SessionID]*share{}
 	}
-	if s.rates.take(id, s.Rate, time.Now()) {
+	for old, s := range r.bySession {
+		if len(r.bySession) < sharesMax {
+			break
+		}
+		if s.busy == 0 {
+			delete(r.bySession, old)
+		}
+	}
+	if len(r.bySession) >= sharesMax {
+		return nil
+	}
+	s := &share{left: -1, at: now}
+	r.bySession[id] = s
+	return s
+}
+
+func (r *shares) give(id call.SessionID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.bySession[id].busy--
+}
+
+// sharer names whose share it is: names that a client gives itself have none each.
+func sharer(who *call.Caller) call.SessionID {
+	if who.SessionMark == call.Claimed && who.Parent != "" {
+		return who.Parent
+	}
+	return who.Session
+}
+
+// may reports whether who may ask something that needs a decision. Then give
+// must be called when it is answered.
+func (s *Server) may(who *call.Caller) bool {
+	if s.shares.take(sharer(who), s.Rate, time.Now()) {
 		return true
 	}
-	s.drop("questions a second")
+	s.drop("questions of one session")
 	return false
 }

@@ -104,6 +104,13 @@ func (u *upstream) ServeDNS(w wire.ResponseWriter, q *wire.Msg) {
 	w.WriteMsg(r)
 }
 
+// reply makes f answer from now on.
+func (u *upstream) reply(f func(q *wire.Msg) *wire.Msg) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.answer = f
+}
+
 func (u *upstream) questions() []wire.Msg {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -52,7 +52,7 @@ type Server struct {
 	work    chan struct{}
 	conns   chan struct{}
 	windows windows
-	rates   rates
+	shares  shares
 	dropped atomic.Int64
 
 	// mu guards what Shutdown closes.
@@ -155,6 +155,7 @@ func (s *Server) packet(pc net.PacketConn, b, name []byte, from net.Addr) {
 	select {
 	case s.work <- struct{}{}:
 	default:
+		s.shares.give(sharer(&who))
 		s.drop("questions under way")
 		return
 	}
@@ -162,7 +163,7 @@ func (s *Server) packet(pc net.PacketConn, b, name []byte, from net.Addr) {
 	s.under.Add(1)
 	go func() {
 		defer s.under.Done()
-		defer func() { <-s.work }()
+		defer func() { <-s.work; s.shares.give(sharer(&who)) }()
 		if msg := s.decide(&q, &who); msg != nil {
 			pc.WriteTo(msg, from)
 		}
@@ -185,6 +186,11 @@ func (s *Server) ServeConn(c net.Conn) {
 		return
 	}
 	who := s.Caller(c.RemoteAddr())
+	if !s.shares.take(sharer(&who), 0, time.Now()) {
+		s.drop("connections of one session")
+		return
+	}
+	defer s.shares.give(sharer(&who))
 	var size [2]byte
 	name := make([]byte, 0, 4*nameMax)
 	for {
@@ -223,6 +229,7 @@ func (s *Server) message(b, name []byte, who *call.Caller) []byte {
 	if !s.may(who) {
 		return nil
 	}
+	defer s.shares.give(sharer(who))
 	return s.decide(&q, who)
 }
 

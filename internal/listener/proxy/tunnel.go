@@ -301,9 +301,19 @@ func (t *tunnel) Close() error {
 	t.once.Do(func() {
 		t.cancel()
 		t.arrival.begun()
-		if t.calls.Load() == 0 && (!t.spare() || t.fled()) {
-			t.s.recordUnused(t)
+		if t.calls.Load() > 0 || t.spare() && !t.fled() {
+			t.s.leave(t)
+			return
 		}
+		if t.doubtful() {
+			go func() { // its client may be about to call on another connection
+				t.s.wait(doubtTime)
+				t.s.recordUnused(t)
+				t.s.leave(t)
+			}()
+			return
+		}
+		t.s.recordUnused(t)
 		t.s.leave(t)
 	})
 	return err

@@ -21,7 +21,7 @@ func (s *Server) recordUnused(t *tunnel) {
 	if why == "" {
 		why = "the client closed the tunnel without a request that can be understood"
 	}
-	if (why == leftEarly || strings.HasPrefix(why, brokeOff)) && s.trust.has(t.key(), time.Now()) {
+	if t.supposed() && s.trust.has(t.key(), time.Now()) {
 		return // it gave up a connection that it did not need
 	}
 	if strings.HasPrefix(why, distrusted) {
@@ -55,6 +55,31 @@ const (
 	brokeOff   = distrusted + ", it seems"
 	leftEarly  = "the client closed the tunnel without a request"
 )
+
+// supposed reports whether what is wrong with the tunnel is only supposed: its
+// client may have had no use for it.
+func (t *tunnel) supposed() bool {
+	return t.fault == leftEarly || strings.HasPrefix(t.fault, brokeOff)
+}
+
+// doubtful reports whether it is not known yet if that is so.
+func (t *tunnel) doubtful() bool {
+	return t.supposed() && !t.s.trust.has(t.key(), time.Now())
+}
+
+// doubtTime is for how long a client may make a call to the host on another
+// connection. Clients of HTTP/2 open several at a time and keep one.
+const doubtTime = time.Second
+
+// wait waits for d, or until the server is shut down.
+func (s *Server) wait(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.ending:
+	}
+}
 
 // key names who makes tunnels to one host.
 func (t *tunnel) key() string {

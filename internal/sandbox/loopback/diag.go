@@ -1,7 +1,9 @@
 package loopback
 
 import (
+	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 
@@ -24,8 +26,6 @@ func (s *Sockets) Orphaned(c net.Conn) bool {
 	if !ok || !ok2 || s.diag == nil {
 		return false
 	}
-	s.diag.mu.Lock()
-	defer s.diag.mu.Unlock()
 	to := server.AddrPort()
 	if s.redirected {
 		var err error
@@ -33,6 +33,17 @@ func (s *Sockets) Orphaned(c net.Conn) bool {
 			return false
 		}
 	}
-	inode, err := s.diag.s.Inode(client.AddrPort(), to)
+	inode, err := s.Inode(client.AddrPort(), to)
 	return err == nil && inode == 0
+}
+
+// Inode returns the inode of the socket inside that is connected from client to
+// server, 0 if no program holds it any more (sockdiag.Socket.Inode).
+func (s *Sockets) Inode(client, server netip.AddrPort) (uint64, error) {
+	if s.diag == nil {
+		return 0, errors.ErrUnsupported
+	}
+	s.diag.mu.Lock()
+	defer s.diag.mu.Unlock()
+	return s.diag.s.Inode(client, server)
 }

@@ -14,7 +14,9 @@ type part struct {
 	Name    string            // origin, or a reference proxy
 	Dir     string            // of the authorities
 	IP      string            // of the origin
-	Origins map[string]string // for a proxy
+	Origins map[string]string // for a proxy; of what a relay or a walker leads to
+	Bytes   int64             // of a walk
+	Times   int
 }
 
 // Play plays the part that args ask for and reports whether they ask for one.
@@ -34,6 +36,19 @@ func Play(args []string) (asked bool, err error) {
 		return true, serveOrigin(p.Dir, p.IP, func(addrs map[string]string) {
 			fmt.Printf("ready tls=%s plain=%s raw=%s\n", addrs[TLSPort], addrs[PlainPort], addrs[RawPort])
 		})
+	}
+	switch p.Name {
+	case relayName:
+		return true, serveRelay(p.Origins["to"], func(addr string) { fmt.Printf("ready proxy=%s\n", addr) })
+	case walkerName:
+		w, err := walk(p)
+		if err != nil {
+			return true, err
+		}
+		if err := json.NewEncoder(os.Stdout).Encode(w); err != nil {
+			return true, err
+		}
+		os.Exit(0)
 	}
 	return true, serveReference(p.Name, p.Dir, p.Origins, func(addr string) { fmt.Printf("ready proxy=%s\n", addr) })
 }

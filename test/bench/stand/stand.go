@@ -128,6 +128,19 @@ func (s *Stand) Run(args ...string) (string, error) {
 	return string(out), nil
 }
 
+// output runs a command of outvet to its end and returns what it printed on
+// standard output.
+func (s *Stand) output(args ...string) ([]byte, error) {
+	cmd := exec.Command(s.Program, args...)
+	var errs strings.Builder
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %s", filepath.Base(s.Program), err, errs.String())
+	}
+	return out, nil
+}
+
 // Build builds outvet into dir as it is released.
 func Build(dir string) (string, error) {
 	program := filepath.Join(dir, "outvet")
