@@ -113,19 +113,20 @@ func (o *launching) flags(c *cobra.Command) {
 // A launch is one command, from the flags to its end.
 type launch struct {
 	*house
-	o       *launching
-	command []string
-	caller  call.Caller
-	grade   call.Grade
-	source  *source
-	kit     *trust.Kit
-	sum     *summary.Session
-	asked   *inside.Ledger // what the command may ask of its own calls
-	collect int            // percent of garbage, once the command runs
-	last    last
-	said    *held     // what operators are told, until the terminal is ours again
-	errs    io.Writer // where people read
-	in, out *os.File  // standard files of the command, if they are not the user's
+	o        *launching
+	command  []string
+	caller   call.Caller
+	grade    call.Grade
+	source   *source
+	kit      *trust.Kit
+	sum      *summary.Session
+	asked    *inside.Ledger // what the command may ask of its own calls
+	collect  int            // percent of garbage, once the command runs
+	last     last
+	withheld []string  // keys of agents that a shell does not get
+	said     *held     // what operators are told, until the terminal is ours again
+	errs     io.Writer // where people read
+	in, out  *os.File  // standard files of the command, if they are not the user's
 }
 
 // run seals and runs the command. Its exit code becomes ours.
@@ -338,6 +339,9 @@ func (l *launch) environment() ([]string, error) {
 	})
 	if err := e.Err(); err != nil {
 		return nil, usage(err)
+	}
+	if slices.Contains(shells, filepath.Base(l.command[0])) {
+		l.withheld = env.Withheld(os.Environ(), e.Vars)
 	}
 	return e.Vars, nil
 }

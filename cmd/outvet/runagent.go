@@ -11,6 +11,9 @@ import (
 // starters are programs that run what their first plain argument names.
 var starters = []string{"npx", "bunx", "pnpx", "uvx", "npm", "pnpm", "bun", "uv", "env", "nice", "timeout", "stdbuf", "node", "nodejs", "python", "python3"}
 
+// shells may start any agent later, and get the key of none.
+var shells = []string{"sh", "bash", "zsh", "fish", "dash", "ksh", "tmux"}
+
 // agentOf returns whom a command line starts, as "claude", "npx @openai/codex" and
 // "env DEBUG=1 gemini" do, or nil. What stands in a shell's script nobody knows.
 func agentOf(command []string) (found *agent.Agent) {

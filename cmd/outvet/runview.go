@@ -32,6 +32,9 @@ func (l *launch) banner() error {
 	if l.source.warn != "" {
 		b.Notes = append(b.Notes, l.source.warn)
 	}
+	if len(l.withheld) > 0 {
+		b.Notes = append(b.Notes, "not passed: "+strings.Join(l.withheld, ", ")+" (--env NAME passes one)")
+	}
 	b.Notes = append(b.Notes, l.kit.Notes...)
 	return b.Print(l.errs, styleOf(l.errs))
 }

@@ -1,5 +1,10 @@
 package env
 
+import (
+	"slices"
+	"strings"
+)
+
 // An Agent is what a program that agents are known by needs of the
 // environment.
 type Agent struct {
@@ -44,4 +49,20 @@ func Of(name string) Agent {
 		return aider
 	}
 	return Agent{}
+}
+
+// Withheld returns the names of keys of agents that from, an environment, has and
+// vars, what a command gets of it, has not.
+func Withheld(from, vars []string) (all []string) {
+	has := func(vars []string, name string) bool {
+		return slices.ContainsFunc(vars, func(v string) bool { return len(v) > len(name)+1 && strings.HasPrefix(v, name+"=") })
+	}
+	for _, a := range []Agent{claude, codex, gemini, copilot, opencode, aider} {
+		for _, name := range a.Keys {
+			if !slices.Contains(all, name) && has(from, name) && !has(vars, name) {
+				all = append(all, name)
+			}
+		}
+	}
+	return all
 }

@@ -130,6 +130,14 @@ func TestWhatAgentsNeedPasses(t *testing.T) {
 	}
 }
 
+func TestKeysThatDoNotPassAreNamed(t *testing.T) {
+	from := []string{"ANTHROPIC_API_KEY=a", "OPENAI_API_KEY=b", "GEMINI_API_KEY=", "GITHUB_TOKENS=c"}
+	got := Withheld(from, For(from, Options{Named: []string{"OPENAI_API_KEY"}}).Vars)
+	if d := cmp.Diff([]string{"ANTHROPIC_API_KEY"}, got); d != "" {
+		t.Error(d)
+	}
+}
+
 // FuzzFor gives environments of any kind and holds the laws of the package
 // documentation.
 func FuzzFor(f *testing.F) {
