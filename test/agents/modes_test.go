@@ -73,3 +73,26 @@ func (s *stage) own(t *testing.T, uid int) {
 		t.Fatal(err)
 	}
 }
+
+func TestAConversationIsGoneWithTheSandboxUnlessItsFolderIsLive(t *testing.T) {
+	a := actors[0]
+	path := installed(t, a.name)
+	for _, live := range []bool{false, true} {
+		s := newStage(t, "")
+		kept := filepath.Join(s.home, ".claude")
+		if err := os.Mkdir(kept, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if live {
+			s.flags = []string{"--live", kept}
+		}
+		s.origin.model.script = nil
+		if out, err := s.sealed(t, a, path); err != nil || !strings.Contains(out, finished) {
+			t.Fatalf("the agent did not finish: %v\n%s%s", err, out, s.table)
+		}
+		found, err := filepath.Glob(filepath.Join(kept, "projects", "*", "*.jsonl"))
+		if err != nil || len(found) > 0 != live {
+			t.Errorf("with its folder live %t, of the conversation there is %q", live, found)
+		}
+	}
+}
