@@ -25,6 +25,7 @@ type origin struct {
 	ca         []byte // PEM
 	tls, plain string // addresses
 	model      *model
+	files      map[string][]byte // by host and path, in place of all else
 
 	// mu guards got.
 	mu  sync.Mutex
@@ -82,6 +83,9 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o.mu.Lock()
 	fmt.Fprintf(&o.got, "%s https://%s%s %q\n", r.Method, r.Host, r.URL.Path, body)
 	o.mu.Unlock()
+	if o.file(w, r) {
+		return
+	}
 	if !strings.HasSuffix(r.Host, ".example.com") {
 		w.Header().Set("Content-Type", "application/json")
 		io.WriteString(w, `{}`)
