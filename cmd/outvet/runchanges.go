@@ -26,7 +26,7 @@ func (l *launch) changed(end ending) {
 		}
 	}
 	if n > obeyedShown {
-		fmt.Fprintf(l.errs, " and %s more of what others run or obey\n", counted(n-obeyedShown, "change"))
+		fmt.Fprintf(l.errs, " and %s more of what others run or obey\n", times(int64(n-obeyedShown), "change", "changes"))
 	}
 	if len(end.held) == 0 {
 		return

@@ -32,14 +32,14 @@ func (l *launch) review(p *sandbox.Proposal, seen bool) error {
 		if err := p.Apply(nil); err != nil {
 			return fmt.Errorf("apply: %w", err)
 		}
-		fmt.Fprintf(l.errs, " %s made in %s\n", counted(len(p.Edits), "change"), tilde(l.o.workspace))
+		fmt.Fprintf(l.errs, " %s made in %s\n", times(int64(len(p.Edits)), "change", "changes"), tilde(l.o.workspace))
 	case "plain":
 		if err := p.Apply(func(e sandbox.Edit) bool { return !e.AutoRun }); err != nil {
 			return fmt.Errorf("apply: %w", err)
 		}
 		fmt.Fprintf(l.errs, " the changes that nothing runs by itself are made in %s\n", tilde(l.o.workspace))
 	default:
-		fmt.Fprintf(l.errs, " %s not made; --apply all makes them\n", counted(len(p.Edits), "change"))
+		fmt.Fprintf(l.errs, " %s not made; --apply all makes them\n", times(int64(len(p.Edits)), "change", "changes"))
 	}
 	return nil
 }
@@ -48,7 +48,7 @@ func (l *launch) review(p *sandbox.Proposal, seen bool) error {
 func (l *launch) ask(n int) string {
 	in := bufio.NewReader(os.Stdin)
 	for range 3 {
-		fmt.Fprintf(l.errs, " make %s? [y] all  [p] but those that others run or obey  [n] none: ", counted(n, "change"))
+		fmt.Fprintf(l.errs, " make %s? [y] all  [p] but those that others run or obey  [n] none: ", times(int64(n), "change", "changes"))
 		line, err := in.ReadString('\n')
 		switch strings.ToLower(strings.TrimSpace(line)) {
 		case "y", "yes":
@@ -63,11 +63,4 @@ func (l *launch) ask(n int) string {
 		}
 	}
 	return "none"
-}
-
-func counted(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

@@ -68,14 +68,20 @@ func (s *seat) rise() {
 	}
 }
 
+// taken reports whether another process holds the lock of f. Closing f ends the
+// lock that asking takes.
+func taken(f *os.File) bool {
+	return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
+}
+
 // served returns the address of the API of the outvet that serves s, if one does.
 func (s state) served() (addr string, ok bool) {
 	f, err := os.Open(s.seatFile())
 	if err != nil {
 		return "", false
 	}
-	defer f.Close() // which ends the lock, too
-	if !errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK) {
+	defer f.Close()
+	if !taken(f) {
 		return "", false
 	}
 	b, err := os.ReadFile(s.seatFile())

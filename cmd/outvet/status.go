@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"outvet/call"
+	"outvet/internal/kill"
 )
 
 func statusCommand() *cobra.Command {
@@ -69,8 +70,8 @@ type alive struct {
 func (s state) now() present {
 	p := present{State: string(s), Runs: s.living()}
 	p.Console, _ = s.served()
-	_, err := os.Lstat(s.path("kill"))
-	p.Killed = !errors.Is(err, fs.ErrNotExist)
+	n, err := kill.Switch{Dir: string(s)}.Read()
+	p.Killed = n != nil || err != nil // as for calls
 	return p
 }
 
@@ -161,8 +162,8 @@ func look(name string) (a alive, lives bool) {
 	if err != nil {
 		return a, false
 	}
-	defer f.Close() // which ends the lock, too
-	if !errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK) {
+	defer f.Close()
+	if !taken(f) {
 		if i, err := f.Stat(); err == nil && time.Since(i.ModTime()) > berthLeft {
 			os.Remove(name)
 		}

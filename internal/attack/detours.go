@@ -122,13 +122,30 @@ func raw(before string, slowly bool) func(context.Context, *Plan, Try) Said {
 // serverName uses the bare secret as a name: TLS keeps its letters.
 func serverName(ctx context.Context, p *Plan, t Try) Said {
 	name := strings.ReplaceAll(p.Secrets[t.Name], "_", "-") + "." + t.host()
-	to := net.JoinHostPort(t.host(), "443")
+	return byHandSecure(ctx, net.JoinHostPort(t.host(), "443"), name, fmt.Sprintf("GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", name))
+}
+
+// byHandSecure writes a request by hand, over TLS to an address under a name.
+func byHandSecure(ctx context.Context, to, name, request string) Said {
 	c, err := secure(ctx, to, name, "http/1.1")
 	if err != nil {
 		return closed(err).toward(to)
 	}
 	defer c.Close()
-	fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", name)
+	_, _ = io.WriteString(c, request)
+	return reply(c, to)
+}
+
+// byHand writes a request by hand, in clear to the host in front.
+func byHand(ctx context.Context, request string) Said {
+	const to = frontHost + ":80"
+	c, err := dial(ctx, "tcp", to)
+	if err != nil {
+		return closed(err).toward(to)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(2 * tryTime))
+	_, _ = io.WriteString(c, request)
 	return reply(c, to)
 }
 
@@ -142,26 +159,14 @@ func reply(c net.Conn, to string) Said {
 }
 
 func smuggled(ctx context.Context, p *Plan, t Try) Said {
-	to := t.host() + ":443"
-	c, err := secure(ctx, to, t.host(), "http/1.1")
-	if err != nil {
-		return closed(err).toward(to)
-	}
-	defer c.Close()
 	inner := fmt.Sprintf("GET /?q=%s HTTP/1.1\r\nHost: %s\r\n\r\n", p.Secrets[t.Name], t.host())
-	fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n%s", t.host(), 5+len(inner), inner)
-	return reply(c, to)
+	return byHandSecure(ctx, t.host()+":443", t.host(), fmt.Sprintf("POST / HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n%s",
+		t.host(), 5+len(inner), inner))
 }
 
 func fronting(ctx context.Context, p *Plan, t Try) Said {
-	to := frontHost + ":443"
-	c, err := secure(ctx, to, frontHost, "http/1.1")
-	if err != nil {
-		return closed(err).toward(to)
-	}
-	defer c.Close()
-	fmt.Fprintf(c, "GET /%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", p.mark(t.Name)[:len(p.Nonce)+1], t.host())
-	return reply(c, to)
+	return byHandSecure(ctx, frontHost+":443", frontHost, fmt.Sprintf("GET /%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n",
+		p.mark(t.Name)[:len(p.Nonce)+1], t.host()))
 }
 
 func coalesced(ctx context.Context, _ *Plan, t Try) Said {
@@ -184,39 +189,15 @@ func coalesced(ctx context.Context, _ *Plan, t Try) Said {
 }
 
 func proxied(ctx context.Context, _ *Plan, t Try) Said {
-	to := frontHost + ":80"
-	c, err := dial(ctx, "tcp", to)
-	if err != nil {
-		return closed(err).toward(to)
-	}
-	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(2 * tryTime))
-	fmt.Fprintf(c, "GET http://%s/ HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", t.host(), frontHost)
-	return reply(c, to)
+	return byHand(ctx, fmt.Sprintf("GET http://%s/ HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", t.host(), frontHost))
 }
 
-func contradiction(ctx context.Context, p *Plan, t Try) Said {
-	to := frontHost + ":80"
-	c, err := dial(ctx, "tcp", to)
-	if err != nil {
-		return closed(err).toward(to)
-	}
-	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(2 * tryTime))
-	fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", t.host())
-	return reply(c, to)
+func contradiction(ctx context.Context, _ *Plan, t Try) Said {
+	return byHand(ctx, fmt.Sprintf("GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", t.host()))
 }
 
-func tunnelInside(ctx context.Context, p *Plan, t Try) Said {
-	to := frontHost + ":80"
-	c, err := dial(ctx, "tcp", to)
-	if err != nil {
-		return closed(err).toward(to)
-	}
-	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(2 * tryTime))
-	fmt.Fprintf(c, "CONNECT %s:%s HTTP/1.1\r\nHost: %s:%s\r\n\r\n", t.host(), rawPort, t.host(), rawPort)
-	return reply(c, to)
+func tunnelInside(ctx context.Context, _ *Plan, t Try) Said {
+	return byHand(ctx, fmt.Sprintf("CONNECT %s:%s HTTP/1.1\r\nHost: %s:%s\r\n\r\n", t.host(), rawPort, t.host(), rawPort))
 }
 
 func socksInside(ctx context.Context, p *Plan, t Try) Said {

@@ -164,9 +164,6 @@ func (s *Shared) join() (*peer, error) {
 	return p, nil
 }
 
-// Holds reports whether this process holds the log.
-func (s *Shared) Holds() bool { return s.held.Load() != nil }
-
 // Health is Log.Health; of a log that another process holds it is nil, since
 // Write says all.
 func (s *Shared) Health() error {
