@@ -133,9 +133,8 @@ type parts interface {
 
 // reach is beyond what is read around the part that a hit begins in: 1,024 bytes of
 // a match on each side of its literal, and as many before the part for the words of
-// a rule (near). The two parts
-// behind a name (field) stand in the cell of the name or the next, which is always
-// read with it (payload).
+// a rule (near). The two parts behind a name (field) stand in the cell of the name
+// or the next, which is always read with it (payload).
 const reach = 2<<10 + 512
 
 // Reach returns how far from a hit its surroundings matter.
